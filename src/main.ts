@@ -1,0 +1,2 @@
+// The process: reads the command line and runs one command.
+console.log('TODO');
