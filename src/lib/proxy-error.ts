@@ -1,0 +1,94 @@
+// The closed table of everything this service itself can answer instead of a result, and the error that carries one row of it.
+
+interface ErrorRow {
+  /** HTTP status on native routes. */
+  status: number;
+  /** Whether the same request may succeed later without being changed. */
+  isRetryable: boolean;
+  /** What a person reads when no better sentence is at hand. */
+  sentence: string;
+}
+
+/** Codes begin with the one at fault: `client_`, `policy_`, `upstream_` (NovelAI or the way to it) or `proxy_` (design section 6). */
+const ERROR_TABLE = {
+  client_unauthorized: { status: 401, isRetryable: false, sentence: 'Unauthorized' },
+  client_body_too_large: { status: 413, isRetryable: false, sentence: 'The request body is too large.' },
+  client_body_incomplete: {
+    status: 400,
+    isRetryable: false,
+    sentence: 'The request body ended before it was complete.',
+  },
+  client_invalid_body: { status: 400, isRetryable: false, sentence: 'The request body could not be read.' },
+  client_invalid_field: { status: 400, isRetryable: false, sentence: 'A field of the request is not as expected.' },
+  client_unknown_path: { status: 404, isRetryable: false, sentence: 'Not Found' },
+  client_method_not_allowed: { status: 405, isRetryable: false, sentence: 'Method Not Allowed' },
+  client_left: { status: 499, isRetryable: true, sentence: 'The client closed the connection before the answer.' },
+  client_queue_full: { status: 429, isRetryable: true, sentence: 'This client has too many requests waiting already.' },
+  policy_endpoint_refused: {
+    status: 403,
+    isRetryable: false,
+    sentence: 'This endpoint is not offered through the proxy.',
+  },
+  policy_impossible: {
+    status: 400,
+    isRetryable: false,
+    sentence: 'No configured NovelAI account could ever serve this request.',
+  },
+  upstream_no_account: {
+    status: 503,
+    isRetryable: true,
+    sentence: 'No NovelAI account can serve requests at the moment.',
+  },
+  upstream_unreachable: { status: 502, isRetryable: true, sentence: 'NovelAI could not be reached; nothing was sent.' },
+  upstream_timeout: {
+    status: 504,
+    isRetryable: false,
+    sentence: 'NovelAI did not answer in time; the request may have been carried out.',
+  },
+  upstream_broken: {
+    status: 502,
+    isRetryable: false,
+    sentence: 'The connection to NovelAI broke; the request may have been carried out.',
+  },
+  upstream_unreadable: { status: 502, isRetryable: true, sentence: 'NovelAI gave an answer that could not be read.' },
+  proxy_queue_full: { status: 503, isRetryable: true, sentence: 'The queue is full.' },
+  proxy_queue_timeout: {
+    status: 503,
+    isRetryable: true,
+    sentence: 'No account became free before the deadline of this request.',
+  },
+  proxy_stopping: { status: 503, isRetryable: true, sentence: 'The service is shutting down.' },
+  proxy_internal: { status: 500, isRetryable: true, sentence: 'Internal Server Error' },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ProxyErrorCode = keyof typeof ERROR_TABLE;
+
+export interface ProxyErrorDetail {
+  /** A sentence for this one case: what could not be done, why, what was expected, what was given. */
+  message?: string | undefined;
+  /** Least time until a retry makes sense, in milliseconds; becomes `Retry-After`. */
+  retryAfterMs?: number | undefined;
+  cause?: unknown;
+  /** Methods that the path does accept; becomes `Allow`. */
+  allow?: readonly string[] | undefined;
+}
+
+/** One refusal or failure of the service's own making. Answers that come from NovelAI never become one: they pass through. */
+export class ProxyError extends Error {
+  readonly code: ProxyErrorCode;
+  readonly status: number;
+  readonly isRetryable: boolean;
+  readonly retryAfterMs: number | undefined;
+  readonly allow: readonly string[] | undefined;
+
+  constructor(code: ProxyErrorCode, { message, retryAfterMs, cause, allow }: ProxyErrorDetail = {}) {
+    const row: ErrorRow = ERROR_TABLE[code];
+    super(message ?? row.sentence, cause === undefined ? undefined : { cause });
+    this.name = 'ProxyError';
+    this.code = code;
+    this.status = row.status;
+    this.isRetryable = row.isRetryable;
+    this.retryAfterMs = retryAfterMs;
+    this.allow = allow;
+  }
+}

@@ -1,0 +1,37 @@
+// Keep-alive connections to NovelAI, one pool per account proxy.
+import { Agent, ProxyAgent, Socks5ProxyAgent, type Dispatcher } from 'undici';
+
+/** NovelAI's edge keeps idle connections longer; closing first on this side avoids writing into one that it is just closing. */
+const KEEP_ALIVE_MS = 4000;
+
+/** Hands out the undici dispatcher for a proxy (or none), and closes them all at the end. */
+export class Connections {
+  readonly #connectMs: number;
+  readonly #dispatchers = new Map<string, Dispatcher>();
+
+  constructor({ connectMs }: { connectMs: number }) {
+    this.#connectMs = connectMs;
+  }
+
+  for(proxyUrl: string | undefined): Dispatcher {
+    const key = proxyUrl ?? '';
+    let dispatcher = this.#dispatchers.get(key);
+    if (!dispatcher) {
+      dispatcher = this.#open(proxyUrl);
+      this.#dispatchers.set(key, dispatcher);
+    }
+    return dispatcher;
+  }
+
+  #open(proxyUrl: string | undefined): Dispatcher {
+    const pool = { keepAliveTimeout: KEEP_ALIVE_MS, pipelining: 1 };
+    if (proxyUrl?.startsWith('socks')) return new Socks5ProxyAgent(proxyUrl, pool);
+    const options = { ...pool, connect: { timeout: this.#connectMs } };
+    return proxyUrl === undefined ? new Agent(options) : new ProxyAgent({ uri: proxyUrl, ...options });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
+    this.#dispatchers.clear();
+  }
+}

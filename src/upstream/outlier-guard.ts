@@ -1,0 +1,67 @@
+// Takes a member of a group (an upstream endpoint, an account) out of use after failures in a row, and back by one probe.
+
+const FAILURES_TO_EJECT = 5;
+const EJECTION_STEP_MS = 30_000;
+const EJECTION_MAX_MS = 300_000;
+
+/** `in` = in use; `out` = ejected; `probing` = one request is out to see whether it is well again. */
+export type OutlierState = 'in' | 'out' | 'probing';
+
+/**
+ * The health of one member: five failures in a row eject it for 30 s times the number of its ejections so far, at most 300 s;
+ * then one probe decides (design section 5). Whether the last member of a group may be ejected is the group's business.
+ */
+export class OutlierGuard {
+  #failures = 0;
+  #ejections = 0;
+  #outUntilMs = 0;
+  #isProbeOut = false;
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** When an ejected member may be probed; monotonic milliseconds. */
+  get outUntilMs(): number {
+    return this.#outUntilMs;
+  }
+
+  state(nowMs: number): OutlierState {
+    if (this.#failures < FAILURES_TO_EJECT) return 'in';
+    if (this.#isProbeOut) return 'probing';
+    return nowMs < this.#outUntilMs ? 'out' : 'in';
+  }
+
+  /** Requests that may still fail before ejection, which bounds how many are worth having out at once. */
+  get failuresLeft(): number {
+    return Math.max(FAILURES_TO_EJECT - this.#failures, 0);
+  }
+
+  /** To be told when a request goes out, so that an ejected member whose time is over gets only one. */
+  onSend(): void {
+    if (this.#failures >= FAILURES_TO_EJECT) this.#isProbeOut = true;
+  }
+
+  onSuccess(): void {
+    this.#failures = 0;
+    this.#ejections = 0;
+    this.#isProbeOut = false;
+  }
+
+  /** Gives true when this failure ejects the member. */
+  onFailure(nowMs: number): boolean {
+    this.#isProbeOut = false;
+    this.#failures += 1;
+    if (this.#failures < FAILURES_TO_EJECT) return false;
+    // Requests that were already out when it was ejected do not lengthen the ejection.
+    if (nowMs < this.#outUntilMs) return false;
+    this.#ejections += 1;
+    this.#outUntilMs = nowMs + Math.min(EJECTION_STEP_MS * this.#ejections, EJECTION_MAX_MS);
+    return true;
+  }
+
+  /** A request that ended without telling anything about the member's health (a client's own fault, a refusal). */
+  onNoVerdict(): void {
+    this.#isProbeOut = false;
+  }
+}
