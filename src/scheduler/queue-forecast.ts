@@ -1,0 +1,101 @@
+// When queued jobs will start: a picture made at most once a second by playing the dispatcher forward, corrected by experience.
+
+import type { FairQueue } from './fair-queue.ts';
+import { ForecastCalibration } from './forecast-calibration.ts';
+import { HoldingSpread } from './holding-spread.ts';
+import type { QueuedJob } from './lane.ts';
+import { playForward, spreadOfStarts } from './play-forward.ts';
+import type { RunningSince, WaitQuantiles } from './play-forward.ts';
+import type { Forecast } from './scheduler-types.ts';
+import { createSeededRandom } from './seeded-random.ts';
+import type { SlotTable } from './slot-table.ts';
+import { estimateTurnMs, estimateWaitMs } from './wait-estimate.ts';
+
+const SHORTEST_INTERVAL_MS = 1_000;
+/** Most starts played; what lies deeper is worked out from the rates (wait-estimate). */
+const MAX_STARTS = 1_000;
+/** A picture of a very long queue is made seldom enough to take at most a twentieth of the time. */
+const INTERVAL_PER_COST = 20;
+/** Below this a wait is as good as none, and ratios of waits mean nothing. */
+const SHORTEST_WAIT_MS = 250;
+
+interface Picture {
+  atMs: number;
+  goodUntilMs: number;
+  waits: Map<string, WaitQuantiles & { position: number }>;
+  lastWaitMs: number;
+}
+
+interface QueueForecastOptions {
+  queue: FairQueue;
+  slots: SlotTable;
+  nowMs: () => number;
+}
+
+export class QueueForecast {
+  readonly #queue: FairQueue;
+  readonly #slots: SlotTable;
+  readonly #nowMs: () => number;
+  readonly #spread = new HoldingSpread();
+  readonly #calibration = new ForecastCalibration();
+  #picture: Picture = { atMs: 0, goodUntilMs: Number.NEGATIVE_INFINITY, waits: new Map(), lastWaitMs: 0 };
+
+  constructor({ queue, slots, nowMs }: QueueForecastOptions) {
+    this.#queue = queue;
+    this.#slots = slots;
+    this.#nowMs = nowMs;
+  }
+
+  /** A job started: its forecasts are compared with the truth. */
+  observeStart(job: QueuedJob, nowMs: number): void {
+    for (const promised of job.promises) this.#calibration.observe(promised, nowMs - promised.atMs);
+  }
+
+  /** A job ended after holding its slot for `heldMs`. */
+  observeHolding(estimateMs: number, heldMs: number): void {
+    this.#spread.observe(estimateMs, heldMs);
+  }
+
+  of(job: QueuedJob, nowMs: number, running: () => Iterable<RunningSince>): Forecast {
+    if (nowMs >= this.#picture.goodUntilMs) this.#paint(nowMs, running);
+    const seen = this.#picture.waits.get(job.jobId);
+    if (seen === undefined) return this.#deeper(job);
+    const passedMs = nowMs - this.#picture.atMs;
+    const { etaP50Ms, etaP90Ms } = this.#calibration.apply(seen.p50Ms, seen.p90Ms);
+    return {
+      position: seen.position,
+      etaP50Ms: Math.max(0, etaP50Ms - passedMs),
+      etaP90Ms: Math.max(0, etaP90Ms - passedMs),
+    };
+  }
+
+  #paint(nowMs: number, running: () => Iterable<RunningSince>): void {
+    const sampler = this.#spread.sampler();
+    const common = { slots: this.#slots, running: [...running()], nowMs, sampler };
+    const starts = playForward({ ...common, queue: this.#queue, maxStarts: MAX_STARTS });
+    const spread = spreadOfStarts({ ...common, starts, random: createSeededRandom(1) });
+    const waits = new Map<string, WaitQuantiles & { position: number }>();
+    for (const [index, { job }] of starts.entries()) {
+      const { p50Ms, p90Ms } = spread[index] as WaitQuantiles;
+      const wait = { p50Ms: Math.max(SHORTEST_WAIT_MS, p50Ms), p90Ms: Math.max(SHORTEST_WAIT_MS, p90Ms) };
+      waits.set(job.jobId, { ...wait, position: index + 1 });
+      const depth = this.#calibration.depthOf(wait.p50Ms);
+      if (wait.p90Ms < Number.POSITIVE_INFINITY && job.promises.at(-1)?.depth !== depth) {
+        job.promises.push({ atMs: nowMs, depth, ...wait });
+      }
+    }
+    const costMs = this.#nowMs() - nowMs;
+    const goodUntilMs = nowMs + Math.max(SHORTEST_INTERVAL_MS, INTERVAL_PER_COST * costMs);
+    this.#picture = { atMs: nowMs, goodUntilMs, waits, lastWaitMs: spread.at(-1)?.p50Ms ?? 0 };
+  }
+
+  /** Jobs the picture does not reach: too deep in a long queue, or younger than the picture. */
+  #deeper(job: QueuedJob): Forecast {
+    const { clientId, classKey, deadlineMs } = job;
+    const waitMs = estimateWaitMs(this.#queue, { clientId, classKey, deadlineMs });
+    const turnMs = estimateTurnMs(this.#queue, classKey);
+    const { etaP50Ms, etaP90Ms } = this.#calibration.apply(waitMs, waitMs + turnMs);
+    const position = Math.max(1, Math.min(this.#queue.queued, Math.round(waitMs / Math.max(1, turnMs))));
+    return { position, etaP50Ms, etaP90Ms };
+  }
+}
