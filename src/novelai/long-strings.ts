@@ -27,8 +27,8 @@ export interface ParsedJson {
    */
   longString: (value: unknown) => Buffer | undefined;
   /**
-   * Folded names of members given more than once, in any letter case, such as `model` or `parameters.width`. Go, in which
-   * NovelAI is written, takes the last of scalars but merges objects, and matches names in any case.
+   * Folded names of members given more than once with the same spelling, such as `model` or `parameters.width`, which
+   * JSON.parse hides. Go, in which NovelAI is written, takes the last of scalars but merges objects.
    */
   repeated: ReadonlySet<string>;
 }
@@ -39,10 +39,11 @@ const COLON = 0x3a;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** Ends nearer than this are found byte by byte, which beats a call into indexOf. */
 const NEAR_BYTES = 64;
-/** Member names that matter are shorter; longer ones are not watched. */
+/** Member names that matter are shorter; longer ones are compared by their beginning. */
 const LONGEST_NAME_BYTES = 128;
 /** U+0001 cannot stand in JSON unescaped, so a marker is never a string that a person wrote by chance. */
-const MARK = '\u0001';
+// oxlint-disable-next-line no-control-regex
+const MARKER = /^\u0001(\d+)$/;
 
 /**
  * Parses a JSON body with its long strings cut out. A byte order mark is skipped. Throws RequestBodyError for anything that is
@@ -53,16 +54,26 @@ export function parseWithoutLongStrings(body: Buffer, limits: LongStringLimits =
     throw new RequestBodyError({ field: 'body', expected: 'JSON in UTF-8', given: 'bytes that are not UTF-8' });
   const scanner = new JsonScanner(body, limits);
   const rest = scanner.scan();
-  const { longStrings, repeated } = scanner;
+  const { longStrings } = scanner;
+  const value = parseRest(rest, body.length, scanner.isOpen);
   return {
-    value: parseRest(rest, body.length, scanner.isOpen),
-    repeated,
+    value,
+    repeated: scanner.hasAllNamesIn(value) ? NONE : repeatedNames(body, limits),
     longString(value) {
-      if (typeof value !== 'string' || !value.startsWith(MARK)) return undefined;
-      const range = longStrings[Number(value.slice(MARK.length))];
+      const index = typeof value === 'string' ? MARKER.exec(value)?.[1] : undefined;
+      const range = index === undefined ? undefined : longStrings[Number(index)];
       return range === undefined ? undefined : body.subarray(range.from, range.to);
     },
   };
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** The slow way, which looks at every name; only for a body whose members were counted and do not add up. */
+function repeatedNames(body: Buffer, limits: LongStringLimits): ReadonlySet<string> {
+  const scanner = new JsonScanner(body, limits, new Map());
+  scanner.scan();
+  return scanner.repeated;
 }
 
 /** Folds a member name as Go's encoding/json does when it looks for a field: letter case, also of the long s and the Kelvin sign. */
@@ -95,22 +106,35 @@ class JsonScanner {
   #restBytes = 0;
   #keptTo = 0;
   #depth = 0;
-  /** Names seen in the top object, and in the watched object that is open one level down. */
-  readonly #topNames = new Set<string>();
-  #innerNames: Set<string> | undefined;
-  #topName = '';
+  /** Where the last name of the top object stands, and how many there were. */
+  #topName = { from: 0, to: 0 };
+  #topNames = 0;
+  /** The watched object that was opened last: its name, and how many names it had. */
+  #inner: { name: string; names: number } | undefined;
+  #isInsideWatched = false;
+  /** Names seen, by object; only kept when they are asked for, since it makes the scan three times as dear. */
+  readonly #seen: Map<string, Set<string>> | undefined;
 
-  constructor(body: Buffer, limits: LongStringLimits) {
+  constructor(body: Buffer, limits: LongStringLimits, seen?: Map<string, Set<string>>) {
     this.#body = body;
     this.#longFromBytes = limits.longFromBytes ?? 1024;
     this.#largestRestBytes = limits.largestRestBytes ?? 1024 * 1024;
     this.#deepest = limits.deepest ?? 64;
     this.#watched = new Set(limits.watchInside);
+    this.#seen = seen;
   }
 
   /** Whether brackets were left open: the body was cut short. */
   get isOpen(): boolean {
     return this.#depth > 0;
+  }
+
+  /** Whether JSON.parse kept every name counted; if not, some were given more than once. */
+  hasAllNamesIn(value: unknown): boolean {
+    if (!isObject(value)) return true;
+    if (Object.keys(value).length !== this.#topNames) return false;
+    const inner = this.#inner === undefined ? undefined : value[this.#inner.name];
+    return !isObject(inner) || Object.keys(inner).length === this.#inner?.names;
   }
 
   /** Gives the JSON text with markers in place of the long strings. */
@@ -124,10 +148,11 @@ class JsonScanner {
       if (byte === QUOTE) {
         const end = endOfString(body, at + 1);
         if (end === -1) throw unterminated(body.length);
+        if (this.#depth <= 2) this.#noteName(at + 1, end);
         if (end - at - 1 > this.#longFromBytes) {
           this.#cut(at, end);
           stop = this.#stop();
-        } else if (this.#depth <= 2) this.#noteName(at + 1, end);
+        }
         at = end + 1;
       } else {
         if (byte === 0x7b || byte === 0x5b) this.#open(byte);
@@ -159,21 +184,35 @@ class JsonScanner {
       const expected = `JSON nested at most ${this.#deepest} deep`;
       throw new RequestBodyError({ field: 'body', expected, given: 'more' });
     }
-    if (this.#depth === 2) this.#innerNames = byte === 0x7b && this.#watched.has(this.#topName) ? new Set() : undefined;
+    if (this.#depth === 2 && byte === 0x7b) this.#openInner();
+  }
+
+  #openInner(): void {
+    const name = nameBetween(this.#body, this.#topName.from, this.#topName.to);
+    this.#isInsideWatched = this.#watched.has(foldName(name));
+    if (this.#isInsideWatched) this.#inner = { name, names: 0 };
   }
 
   #close(): void {
-    if (this.#depth === 2) this.#innerNames = undefined;
+    if (this.#depth === 2) this.#isInsideWatched = false;
     this.#depth--;
   }
 
   #noteName(from: number, to: number): void {
-    const names = this.#depth === 1 ? this.#topNames : this.#depth === 2 ? this.#innerNames : undefined;
-    if (names === undefined || to - from > LONGEST_NAME_BYTES || !this.#isBeforeColon(to + 1)) return;
-    const name = foldName(nameBetween(this.#body, from, to));
-    if (this.#depth === 1) this.#topName = name;
-    if (names.has(name)) this.repeated.add(this.#depth === 1 ? name : `${this.#topName}.${name}`);
-    names.add(name);
+    const isTop = this.#depth === 1;
+    if (!(isTop || this.#isInsideWatched) || !this.#isBeforeColon(to + 1)) return;
+    if (isTop) {
+      this.#topNames++;
+      this.#topName = { from, to };
+    } else if (this.#inner !== undefined) this.#inner.names++;
+    if (this.#seen !== undefined) this.#noteSpelling(isTop ? '' : `${foldName(this.#inner?.name ?? '')}.`, from, to);
+  }
+
+  #noteSpelling(prefix: string, from: number, to: number): void {
+    const name = foldName(nameBetween(this.#body, from, Math.min(to, from + LONGEST_NAME_BYTES)));
+    const names = this.#seen?.get(prefix) ?? new Set();
+    if (names.has(name)) this.repeated.add(prefix + name);
+    this.#seen?.set(prefix, names.add(name));
   }
 
   #isBeforeColon(from: number): boolean {
@@ -216,6 +255,10 @@ function nameBetween(body: Buffer, from: number, to: number): string {
   } catch {
     return written;
   }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isWhiteSpace(byte: number | undefined): boolean {

