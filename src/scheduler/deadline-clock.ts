@@ -6,15 +6,16 @@ const ORDINARY_LATENESS_MS = 1_000;
 const SETTLE_MS = 1_000;
 
 /**
- * When the loop was blocked (or the machine slept), timers run before the answers that arrived meanwhile are read.
+ * When the loop was blocked (or the machine slept), timers may run before the answers that arrived meanwhile are read.
  * Expiring at once would throw out jobs for which slots are about to come free. So a deadline found long past, with no
- * call to the scheduler since, counts as a block: that time is taken off every deadline alike. It is granted only once
- * until some other call shows that the loop turns, so a caller that merely polls `expire` still expires jobs.
+ * call to the scheduler since, counts as a block, and that time is taken off every deadline alike. One grant must be
+ * followed by a call of `expire` before there can be another, so a caller that merely polls `expire` still expires jobs,
+ * one poll later.
  */
 export class DeadlineClock {
   readonly #nowMs: () => number;
   #lastMs = Number.NEGATIVE_INFINITY;
-  #lastSignOfLifeMs = Number.NEGATIVE_INFINITY;
+  #lastTurnMs = Number.NEGATIVE_INFINITY;
   #blockedMs = 0;
   #hasGranted = false;
 
@@ -33,11 +34,28 @@ export class DeadlineClock {
     return this.#lastMs;
   }
 
-  /** As `now`, and notes that the event loop turns. Every call that changes the scheduler uses it, but for `expire`. */
-  nowAlive(): number {
-    this.#lastSignOfLifeMs = this.now();
+  /**
+   * As `now`, and notes that the event loop turns. Given the earliest deadline that is waited for (deadline time), it
+   * grants blocked time when that deadline shows that the loop was blocked.
+   */
+  turn(earliestMs: number): number {
+    const nowMs = this.now();
+    const lateMs = nowMs - Math.max(this.toMonotonic(earliestMs), this.#lastTurnMs);
+    if (lateMs > ORDINARY_LATENESS_MS && lateMs < Number.POSITIVE_INFINITY && !this.#hasGranted) {
+      this.#blockedMs += lateMs + SETTLE_MS;
+      this.#hasGranted = true;
+    }
+    this.#lastTurnMs = nowMs;
+    return nowMs;
+  }
+
+  /** As `turn`, for `expire`: gives the deadline time up to which jobs are to go, undefined right after a grant. */
+  turnToExpire(earliestMs: number): number | undefined {
+    const blockedBeforeMs = this.#blockedMs;
+    const nowMs = this.turn(earliestMs);
+    if (this.#blockedMs > blockedBeforeMs) return undefined;
     this.#hasGranted = false;
-    return this.#lastSignOfLifeMs;
+    return this.toDeadlineTime(nowMs);
   }
 
   /** A monotonic time in deadline time. */
@@ -48,15 +66,5 @@ export class DeadlineClock {
   /** A deadline time as the monotonic time at which it falls due as things stand. */
   toMonotonic(deadlineTimeMs: number): number {
     return deadlineTimeMs + this.#blockedMs;
-  }
-
-  /** Given the earliest deadline (deadline time): grants blocked time if it shows that the loop was blocked. */
-  grantIfBlocked(earliestMs: number): boolean {
-    const nowMs = this.now();
-    const lateMs = nowMs - Math.max(this.toMonotonic(earliestMs), this.#lastSignOfLifeMs);
-    if (this.#hasGranted || lateMs <= ORDINARY_LATENESS_MS) return false;
-    this.#blockedMs += lateMs + SETTLE_MS;
-    this.#hasGranted = true;
-    return true;
   }
 }

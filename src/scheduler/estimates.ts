@@ -1,5 +1,7 @@
 // How long a generation will hold its account: quantiles learnt for each kind of work, and a formula until enough was seen.
 
+import { quantileOf } from './quantile.ts';
+
 /** What is known of a piece of work before it runs. */
 export interface Workload {
   /** What is asked for: `generate`, `upscale`, `bg-removal`, `encode-vibe`, `text` … */
@@ -136,11 +138,4 @@ function touch<Value>(
   if (map.size <= maxSize) return;
   const oldest = map.keys().next();
   if (!oldest.done) map.delete(oldest.value);
-}
-
-function quantileOf(sorted: Float64Array, quantile: number): number {
-  const place = quantile * (sorted.length - 1);
-  const low = sorted[Math.floor(place)] ?? 0;
-  const high = sorted[Math.ceil(place)] ?? low;
-  return low + (high - low) * (place - Math.floor(place));
 }

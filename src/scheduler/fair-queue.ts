@@ -32,6 +32,8 @@ export interface Running {
 }
 
 const FEWEST_SLOTS_TO_SHARE = 4;
+/** Debts of idle clients kept for each class. Virtual time stands still while only first-time clients are served. */
+const MAX_RETIRED = 1_024;
 
 export class FairQueue {
   readonly #slots: SlotTable;
@@ -286,7 +288,13 @@ export class FairQueue {
 
   #retire(lane: Lane): void {
     if (laneTagMs(lane) <= lane.classState.virtualTimeMs) this.#forget(lane);
-    else if (lane.retiredIndex < 0) lane.classState.retired.push(lane);
+    else if (lane.retiredIndex < 0) {
+      const { retired } = lane.classState;
+      retired.push(lane);
+      // Of those that owe, the one that owes least is let off first.
+      const least = retired.peek();
+      if (retired.size > MAX_RETIRED && least !== undefined) this.#forget(least);
+    }
   }
 
   #forget(lane: Lane): void {

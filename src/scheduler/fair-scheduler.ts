@@ -9,7 +9,7 @@ import type { QueuedJob } from './lane.ts';
 import type { Assignment, Band, ClientPolicy, Forecast, Job, RefusalReason, Submission } from './scheduler-types.ts';
 import { SlotTable, isIdle } from './slot-table.ts';
 import type { SlotOptions } from './slot-table.ts';
-import { estimateTurnMs, estimateWaitMs } from './wait-estimate.ts';
+import { estimateTurnMs, estimateWaitMs, workDueBeforeMs } from './wait-estimate.ts';
 
 export type { Assignment, Band, ClientPolicy, Forecast, Job, RefusalReason, Submission } from './scheduler-types.ts';
 export type { SlotOptions } from './slot-table.ts';
@@ -171,7 +171,7 @@ export class FairScheduler {
 
   /** Queues a job or refuses it at once. Call `dispatch` afterwards. Throws when the job's name is in use. */
   submit(job: Job): Submission {
-    const nowMs = this.#clock.nowAlive();
+    const nowMs = this.#turn();
     if (this.#queuedJobs.has(job.jobId) || this.#leasesByJob.has(job.jobId)) {
       throw new Error(`Job "${job.jobId}" cannot be submitted: it is queued or running already.`);
     }
@@ -203,7 +203,7 @@ export class FairScheduler {
 
   /** Takes a queued job out. A running one is only marked, so that it is never requeued: its slot stays held until `release`. */
   cancel(jobId: string): 'queued' | 'running' | 'unknown' {
-    this.#clock.nowAlive();
+    this.#turn();
     const job = this.#queuedJobs.get(jobId);
     if (job !== undefined) {
       this.#leave(job);
@@ -222,7 +222,7 @@ export class FairScheduler {
    * not expired yet is still assigned: somebody waits for it and a slot is free.
    */
   dispatch(): Assignment[] {
-    const nowMs = this.#clock.nowAlive();
+    const nowMs = this.#turn();
     const assignments: Assignment[] = [];
     for (let pick = this.#queue.pickNext(); pick !== undefined; pick = this.#queue.pickNext()) {
       const leaseId = ++this.#leaseId;
@@ -248,7 +248,7 @@ export class FairScheduler {
 
   /** Frees a slot and corrects the client's charge to the real holding time. False when it was free already or the lease is not its own. */
   release(slotId: string, { leaseId, heldMs, isCharged }: ReleaseOptions = {}): boolean {
-    const nowMs = this.#clock.nowAlive();
+    const nowMs = this.#turn();
     const slot = this.#slots.get(slotId);
     const lease = this.#leasesById.get(leaseId ?? slot?.leaseId ?? 0);
     if (slot === undefined || lease === undefined || lease.slot !== slot) return false;
@@ -272,7 +272,7 @@ export class FairScheduler {
    * running or was cancelled.
    */
   requeue(jobId: string): boolean {
-    this.#clock.nowAlive();
+    this.#turn();
     const lease = this.#leasesByJob.get(jobId);
     if (lease === undefined || lease.isCancelled) return false;
     lease.isRequeued = true;
@@ -291,12 +291,11 @@ export class FairScheduler {
    */
   expire(): string[] {
     const expired: string[] = [];
-    const earliest = this.#byDeadline.peek();
-    if (earliest === undefined || this.#clock.grantIfBlocked(earliest.deadlineMs)) return expired;
-    const nowMs = this.#clock.toDeadlineTime(this.#clock.now());
+    const untilMs = this.#clock.turnToExpire(this.#earliestDeadlineMs());
+    if (untilMs === undefined) return expired;
     for (
       let job = this.#byDeadline.peek();
-      job !== undefined && job.deadlineMs <= nowMs;
+      job !== undefined && job.deadlineMs <= untilMs;
       job = this.#byDeadline.peek()
     ) {
       this.#leave(job);
@@ -315,9 +314,12 @@ export class FairScheduler {
 
   /** Queued jobs that no slot can serve any more, for the caller to cancel with a reason. */
   unservableJobIds(): string[] {
+    const isServed = new Map<string, boolean>();
     const jobIds: string[] = [];
-    for (const job of this.#queuedJobs.values()) {
-      if (this.#queue.slotsServing(job.classKey).length === 0) jobIds.push(job.jobId);
+    for (const { jobId, classKey } of this.#queuedJobs.values()) {
+      const served = isServed.get(classKey) ?? this.#queue.slotsServing(classKey).length > 0;
+      isServed.set(classKey, served);
+      if (!served) jobIds.push(jobId);
     }
     return jobIds;
   }
@@ -344,7 +346,7 @@ export class FairScheduler {
 
   /** How long one more job of this client would wait, roughly and in O(1); at least a second. */
   retryAfterMs(clientId: string, classKey: string): number {
-    return atLeastASecond(estimateWaitMs(this.#queue, { clientId, classKey }));
+    return atLeastASecond(estimateWaitMs(this.#queue, clientId, classKey));
   }
 
   get stats(): SchedulerStats {
@@ -360,6 +362,14 @@ export class FairScheduler {
       refused: { ...this.#refused },
       blockedMs: this.#clock.blockedMs,
     };
+  }
+
+  #turn(): number {
+    return this.#clock.turn(this.#earliestDeadlineMs());
+  }
+
+  #earliestDeadlineMs(): number {
+    return this.#byDeadline.peek()?.deadlineMs ?? Number.POSITIVE_INFINITY;
   }
 
   #enter(job: QueuedJob): void {
@@ -389,8 +399,12 @@ export class FairScheduler {
     }
     if (job.deadlineMs === Number.POSITIVE_INFINITY || (queued === 0 && slots.some(isIdle))) return undefined;
     const leftMs = job.deadlineMs - nowMs;
-    const deadlineMs = this.#clock.toDeadlineTime(job.deadlineMs);
-    const waitMs = estimateWaitMs(this.#queue, { clientId, classKey, deadlineMs });
+    let waitMs = estimateWaitMs(this.#queue, clientId, classKey);
+    if (waitMs > leftMs) {
+      // The client's later deadlines do not count; they are only looked through when it matters.
+      const aheadMs = workDueBeforeMs(this.#queue, clientId, this.#clock.toDeadlineTime(job.deadlineMs));
+      waitMs = estimateWaitMs(this.#queue, clientId, classKey, aheadMs);
+    }
     return waitMs <= leftMs
       ? undefined
       : { reason: 'deadline_unmeetable', retryAfterMs: atLeastASecond(waitMs - leftMs) };

@@ -77,14 +77,14 @@ export interface ClassState {
 }
 
 /** Inside one client: those that come back keep their place, then earliest deadline, then arrival. */
-function isJobBefore(a: QueuedJob, b: QueuedJob): boolean {
+export function isJobBefore(a: QueuedJob, b: QueuedJob): boolean {
   if (a.requeuedTagMs !== b.requeuedTagMs) return a.requeuedTagMs < b.requeuedTagMs;
   if (a.deadlineMs !== b.deadlineMs) return a.deadlineMs < b.deadlineMs;
   return a.sequence < b.sequence;
 }
 
 /** Among lanes with jobs: least key, then the head that arrived first. */
-export function isLaneBefore(a: Lane, b: Lane): boolean {
+function isLaneBefore(a: Lane, b: Lane): boolean {
   if (a.keyMs !== b.keyMs) return a.keyMs < b.keyMs;
   return (a.jobs.peek()?.sequence ?? 0) < (b.jobs.peek()?.sequence ?? 0);
 }

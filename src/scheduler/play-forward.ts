@@ -4,6 +4,7 @@ import type { FairQueue, Running } from './fair-queue.ts';
 import type { DurationSampler } from './holding-spread.ts';
 import { IndexedHeap } from './indexed-heap.ts';
 import type { QueuedJob } from './lane.ts';
+import { quantileOf } from './quantile.ts';
 import type { Slot, SlotTable } from './slot-table.ts';
 
 export interface RunningSince extends Running {
@@ -139,11 +140,4 @@ export function spreadOfStarts({ starts, slots, running, nowMs, sampler, random 
     const sorted = waits.subarray(number * REPLAYS, (number + 1) * REPLAYS).toSorted();
     return { p50Ms: quantileOf(sorted, 0.5), p90Ms: quantileOf(sorted, 0.9) };
   });
-}
-
-function quantileOf(sorted: Float64Array, quantile: number): number {
-  const place = quantile * (sorted.length - 1);
-  const low = sorted[Math.floor(place)] as number;
-  const high = sorted[Math.ceil(place)] as number;
-  return low === high ? low : low + (high - low) * (place - Math.floor(place));
 }

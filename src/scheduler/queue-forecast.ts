@@ -3,6 +3,7 @@
 import type { FairQueue } from './fair-queue.ts';
 import { ForecastCalibration } from './forecast-calibration.ts';
 import { HoldingSpread } from './holding-spread.ts';
+import { isJobBefore } from './lane.ts';
 import type { QueuedJob } from './lane.ts';
 import { playForward, spreadOfStarts } from './play-forward.ts';
 import type { RunningSince, WaitQuantiles } from './play-forward.ts';
@@ -23,7 +24,10 @@ interface Picture {
   atMs: number;
   goodUntilMs: number;
   waits: Map<string, WaitQuantiles & { position: number }>;
+  /** Wait of the last start played. */
   lastWaitMs: number;
+  /** By client, filled when asked for: work ahead of each of its jobs. */
+  workAhead: Map<string, Map<string, number>>;
 }
 
 interface QueueForecastOptions {
@@ -38,7 +42,13 @@ export class QueueForecast {
   readonly #nowMs: () => number;
   readonly #spread = new HoldingSpread();
   readonly #calibration = new ForecastCalibration();
-  #picture: Picture = { atMs: 0, goodUntilMs: Number.NEGATIVE_INFINITY, waits: new Map(), lastWaitMs: 0 };
+  #picture: Picture = {
+    atMs: 0,
+    goodUntilMs: Number.NEGATIVE_INFINITY,
+    waits: new Map(),
+    lastWaitMs: 0,
+    workAhead: new Map(),
+  };
 
   constructor({ queue, slots, nowMs }: QueueForecastOptions) {
     this.#queue = queue;
@@ -86,16 +96,35 @@ export class QueueForecast {
     }
     const costMs = this.#nowMs() - nowMs;
     const goodUntilMs = nowMs + Math.max(SHORTEST_INTERVAL_MS, INTERVAL_PER_COST * costMs);
-    this.#picture = { atMs: nowMs, goodUntilMs, waits, lastWaitMs: spread.at(-1)?.p50Ms ?? 0 };
+    // Fewer starts than asked for: whatever was not reached has no slot in sight.
+    const lastWaitMs = starts.length < MAX_STARTS ? Number.POSITIVE_INFINITY : (spread.at(-1)?.p50Ms ?? 0);
+    this.#picture = { atMs: nowMs, goodUntilMs, waits, lastWaitMs, workAhead: new Map() };
   }
 
   /** Jobs the picture does not reach: too deep in a long queue, or younger than the picture. */
   #deeper(job: QueuedJob): Forecast {
-    const { clientId, classKey, deadlineMs } = job;
-    const waitMs = estimateWaitMs(this.#queue, { clientId, classKey, deadlineMs });
-    const turnMs = estimateTurnMs(this.#queue, classKey);
-    const { etaP50Ms, etaP90Ms } = this.#calibration.apply(waitMs, waitMs + turnMs);
-    const position = Math.max(1, Math.min(this.#queue.queued, Math.round(waitMs / Math.max(1, turnMs))));
-    return { position, etaP50Ms, etaP90Ms };
+    const aheadMs = this.#workAhead(job.clientId).get(job.jobId);
+    const isYoung = aheadMs === undefined;
+    const flowMs = estimateWaitMs(this.#queue, job.clientId, job.classKey, aheadMs);
+    const waitMs = isYoung ? flowMs : Math.max(flowMs, this.#picture.lastWaitMs);
+    const turnMs = estimateTurnMs(this.#queue, job.classKey);
+    const place = 1 + Math.round(waitMs / Math.max(1, turnMs));
+    const position = Math.min(this.#queue.queued, isYoung ? place : Math.max(this.#picture.waits.size + 1, place));
+    return { position, ...this.#calibration.apply(waitMs, waitMs + turnMs) };
+  }
+
+  /** Work each of the client's jobs has to wait for, put together once for each picture and client. */
+  #workAhead(clientId: string): Map<string, number> {
+    const known = this.#picture.workAhead.get(clientId);
+    if (known !== undefined) return known;
+    const jobs = (this.#queue.client(clientId)?.lanes ?? []).flatMap((lane) => lane.jobs.items);
+    const aheadMs = new Map<string, number>();
+    let sumMs = 0;
+    for (const { jobId, estimateMs } of jobs.toSorted((a, b) => (isJobBefore(a, b) ? -1 : 1))) {
+      aheadMs.set(jobId, sumMs);
+      sumMs += estimateMs;
+    }
+    this.#picture.workAhead.set(clientId, aheadMs);
+    return aheadMs;
   }
 }

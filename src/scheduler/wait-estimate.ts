@@ -4,47 +4,35 @@
 import type { FairQueue } from './fair-queue.ts';
 import { isIdle } from './slot-table.ts';
 
-interface WaitQuery {
-  clientId: string;
-  classKey: string;
-  /** Deadline (deadline time) of the job asked about: only the client's earlier ones go before it. */
-  deadlineMs?: number;
-}
-
 /**
- * How long one more job of this client would wait. Its own work ahead of it flows at the client's share of the slots,
- * and it never waits longer than all waiting work takes together. Known to leave out: what runs now, later arrivals.
+ * How long a job of this client waits behind `ownWorkMs` of the client's own work (default: all it has queued). That work
+ * flows at the client's share of the slots, and it never waits longer than all waiting work takes together. Known to leave
+ * out: what runs now, later arrivals.
  */
-export function estimateWaitMs(queue: FairQueue, { clientId, classKey, deadlineMs }: WaitQuery): number {
-  const slotCount = countUsableSlots(queue, classKey);
-  const ownWorkMs = queue.client(clientId)?.queuedWorkMs ?? 0;
-  const waitMs = waitForMs(queue, clientId, { ownWorkMs, slotCount });
-  if (deadlineMs === undefined || waitMs === 0) return waitMs;
-  const aheadMs = workBeforeMs(queue, clientId, deadlineMs);
-  return aheadMs < ownWorkMs ? waitForMs(queue, clientId, { ownWorkMs: aheadMs, slotCount }) : waitMs;
+export function estimateWaitMs(
+  queue: FairQueue,
+  clientId: string,
+  classKey: string,
+  ownWorkMs: number = queue.client(clientId)?.queuedWorkMs ?? 0,
+): number {
+  const { weight } = queue.policyOf(clientId);
+  const isWaiting = (queue.client(clientId)?.queued ?? 0) > 0;
+  const allWeight = queue.activeWeight + (isWaiting ? 0 : weight);
+  return Math.min((ownWorkMs * allWeight) / weight, queue.queuedWorkMs) / countUsableSlots(queue, classKey);
 }
 
 /** Time between two starts: of this client's jobs, or without a client of anybody's. */
 export function estimateTurnMs(queue: FairQueue, classKey: string, clientId?: string): number {
   if (queue.queued === 0) return 0;
-  const slotCount = countUsableSlots(queue, classKey);
   const client = clientId === undefined ? undefined : queue.client(clientId);
-  if (client === undefined || client.queued === 0) return queue.queuedWorkMs / queue.queued / slotCount;
-  return waitForMs(queue, client.clientId, { ownWorkMs: client.queuedWorkMs / client.queued, slotCount });
+  if (client !== undefined && client.queued > 0) {
+    return estimateWaitMs(queue, client.clientId, classKey, client.queuedWorkMs / client.queued);
+  }
+  return queue.queuedWorkMs / queue.queued / countUsableSlots(queue, classKey);
 }
 
-function waitForMs(
-  queue: FairQueue,
-  clientId: string,
-  { ownWorkMs, slotCount }: { ownWorkMs: number; slotCount: number },
-): number {
-  const { weight } = queue.policyOf(clientId);
-  const isWaiting = (queue.client(clientId)?.queued ?? 0) > 0;
-  const allWeight = queue.activeWeight + (isWaiting ? 0 : weight);
-  return Math.min((ownWorkMs * allWeight) / weight, queue.queuedWorkMs) / slotCount;
-}
-
-function workBeforeMs(queue: FairQueue, clientId: string, deadlineMs: number): number {
+/** The client's queued work that is due no later than `deadlineMs` (deadline time). Looks through all its jobs. */
+export function workDueBeforeMs(queue: FairQueue, clientId: string, deadlineMs: number): number {
   let workMs = 0;
   for (const lane of queue.client(clientId)?.lanes ?? []) {
     for (const job of lane.jobs.items) if (job.deadlineMs <= deadlineMs) workMs += job.estimateMs;
