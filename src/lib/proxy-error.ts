@@ -39,6 +39,7 @@ const ERROR_TABLE = {
     isRetryable: true,
     sentence: 'No NovelAI account can serve requests at the moment.',
   },
+  upstream_not_enough_anlas: { status: 402, isRetryable: false, sentence: 'Not enough Anlas' },
   upstream_unreachable: { status: 502, isRetryable: true, sentence: 'NovelAI could not be reached; nothing was sent.' },
   upstream_timeout: {
     status: 504,

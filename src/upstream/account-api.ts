@@ -2,12 +2,13 @@
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../lib/clock.ts';
 import { deriveAccessKey } from '../novelai/access-key.ts';
+import { VERSION } from '../lib/version.ts';
 import { readSubscription, type Subscription } from '../novelai/subscription.ts';
 import { collect, type Collected } from './collect.ts';
 import type { UpstreamHosts } from './upstream-hosts.ts';
 
 /** Neither NovelAI's name nor a browser's: the service says what it is. NovelAI's edge refuses some library defaults. */
-export const USER_AGENT = 'novelai-proxy-service/0.1';
+export const USER_AGENT = `novelai-proxy-service/${VERSION}`;
 
 /** Account calls are quick; one that takes longer is as good as failed. */
 const ACCOUNT_CALL_MS = 30_000;
@@ -31,10 +32,14 @@ export interface AccountRoute {
 }
 
 /** Logs in with the access key (contract 2.2, 2.3). The password itself never leaves the process. */
-export async function logIn(route: AccountRoute, { email, password }: { email: string; password: string }): Promise<LoginResult> {
+export async function logIn(
+  route: AccountRoute,
+  { email, password }: { email: string; password: string },
+): Promise<LoginResult> {
   const key = await deriveAccessKey(email, password);
   const answer = await call(route, 'POST', '/user/login', {}, Buffer.from(JSON.stringify({ key })));
-  if (!answer.isAnswer) return { kind: 'failed', why: `NovelAI could not be reached for the login (${answer.failure.code})` };
+  if (!answer.isAnswer)
+    return { kind: 'failed', why: `NovelAI could not be reached for the login (${answer.failure.code})` };
   if (answer.status === 401) return { kind: 'refused', why: 'NovelAI refused the e-mail address or password (401)' };
   const token = stringMember(answer.body, 'accessToken');
   if (answer.status < 300 && token !== undefined) return { kind: 'ok', token };
@@ -44,7 +49,8 @@ export async function logIn(route: AccountRoute, { email, password }: { email: s
 /** Reads tier, Anlas and allowance (contract 3.9). */
 export async function fetchSubscription(route: AccountRoute, token: string): Promise<SubscriptionResult> {
   const answer = await call(route, 'GET', '/user/subscription', { authorization: `Bearer ${token}` }, null);
-  if (!answer.isAnswer) return { kind: 'failed', why: `NovelAI could not be reached for the balance (${answer.failure.code})` };
+  if (!answer.isAnswer)
+    return { kind: 'failed', why: `NovelAI could not be reached for the balance (${answer.failure.code})` };
   if (answer.status === 401) return { kind: 'refused', why: 'NovelAI refused the token (401)' };
   const subscription = answer.status === 200 ? readSubscription(parseJson(answer.body)) : undefined;
   if (subscription) return { kind: 'ok', subscription };
@@ -69,7 +75,12 @@ async function call(
         baseUrl: host.baseUrl,
         path,
         method,
-        headers: { 'user-agent': USER_AGENT, accept: 'application/json', ...(body && { 'content-type': 'application/json' }), ...headers },
+        headers: {
+          'user-agent': USER_AGENT,
+          accept: 'application/json',
+          ...(body && { 'content-type': 'application/json' }),
+          ...headers,
+        },
         body,
         limits: { firstByteMs: ACCOUNT_CALL_MS, idleMs: ACCOUNT_CALL_MS, totalMs: ACCOUNT_CALL_MS },
       },
@@ -99,5 +110,7 @@ function stringMember(body: Buffer, name: string): string | undefined {
 function describe({ status, headers, body }: Extract<Collected, { isAnswer: true }>): string {
   const message = stringMember(body, 'message');
   if (message !== undefined) return `${status}: ${message}`;
-  return String(headers['content-type']).includes('html') ? `${status} and a web page (blocked at its edge?)` : String(status);
+  return String(headers['content-type']).includes('html')
+    ? `${status} and a web page (blocked at its edge?)`
+    : String(status);
 }

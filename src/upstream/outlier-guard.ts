@@ -1,19 +1,20 @@
-// Takes a member of a group (an upstream endpoint, an account) out of use after failures in a row, and back by one probe.
+// Takes a member of a group (an upstream host, an account) out of use after failures in a row, and back by one probe.
 
 const FAILURES_TO_EJECT = 5;
 const EJECTION_STEP_MS = 30_000;
 const EJECTION_MAX_MS = 300_000;
 
-/** `in` = in use; `out` = ejected; `probing` = one request is out to see whether it is well again. */
+/** `in` = in use; `out` = ejected; `probing` = ejected, and one request is out to see whether it is well again. */
 export type OutlierState = 'in' | 'out' | 'probing';
 
 /**
- * The health of one member: five failures in a row eject it for 30 s times the number of its ejections so far, at most 300 s;
- * then one probe decides (design section 5). Whether the last member of a group may be ejected is the group's business.
+ * The health of one member: five failures in a row eject it for 30 s times the number of its ejections in a row, at most
+ * 300 s; then one probe decides (design section 5). Whether the last member of a group may be ejected is the group's business.
  */
 export class OutlierGuard {
   #failures = 0;
   #ejections = 0;
+  #isEjected = false;
   #outUntilMs = 0;
   #isProbeOut = false;
 
@@ -21,13 +22,14 @@ export class OutlierGuard {
     return this.#failures;
   }
 
-  /** When an ejected member may be probed; monotonic milliseconds. */
-  get outUntilMs(): number {
-    return this.#outUntilMs;
+  /** When an ejected member may be probed (monotonic milliseconds), or undefined while it is not ejected. */
+  get outUntilMs(): number | undefined {
+    return this.#isEjected ? this.#outUntilMs : undefined;
   }
 
+  /** An ejected member whose time is over counts as in use again, for one request. */
   state(nowMs: number): OutlierState {
-    if (this.#failures < FAILURES_TO_EJECT) return 'in';
+    if (!this.#isEjected) return 'in';
     if (this.#isProbeOut) return 'probing';
     return nowMs < this.#outUntilMs ? 'out' : 'in';
   }
@@ -37,30 +39,32 @@ export class OutlierGuard {
     return Math.max(FAILURES_TO_EJECT - this.#failures, 0);
   }
 
-  /** To be told when a request goes out, so that an ejected member whose time is over gets only one. */
+  /** To be told when a request goes out. */
   onSend(): void {
-    if (this.#failures >= FAILURES_TO_EJECT) this.#isProbeOut = true;
+    if (this.#isEjected) this.#isProbeOut = true;
   }
 
   onSuccess(): void {
     this.#failures = 0;
     this.#ejections = 0;
+    this.#isEjected = false;
     this.#isProbeOut = false;
   }
 
   /** Gives true when this failure ejects the member. */
-  onFailure(nowMs: number): boolean {
+  onFailure(nowMs: number, { mayEject }: { mayEject: boolean }): boolean {
+    const wasProbe = this.#isProbeOut;
     this.#isProbeOut = false;
     this.#failures += 1;
-    if (this.#failures < FAILURES_TO_EJECT) return false;
-    // Requests that were already out when it was ejected do not lengthen the ejection.
-    if (nowMs < this.#outUntilMs) return false;
+    // A request that was out already when the member was ejected does not lengthen the ejection; a failed probe does.
+    if (!mayEject || this.#failures < FAILURES_TO_EJECT || (this.#isEjected && !wasProbe)) return false;
+    this.#isEjected = true;
     this.#ejections += 1;
     this.#outUntilMs = nowMs + Math.min(EJECTION_STEP_MS * this.#ejections, EJECTION_MAX_MS);
     return true;
   }
 
-  /** A request that ended without telling anything about the member's health (a client's own fault, a refusal). */
+  /** A request that ended without telling anything about the member's health (a client's own fault, an abort). */
   onNoVerdict(): void {
     this.#isProbeOut = false;
   }

@@ -73,7 +73,7 @@ export class UpstreamHosts {
     if (verdict === 'success') {
       state.unreachableUntilMs = 0;
       state.guard.onSuccess();
-    } else if (verdict === 'failure') state.guard.onFailure(nowMs);
+    } else if (verdict === 'failure') state.guard.onFailure(nowMs, { mayEject: this.#hosts.length > 1 });
     else {
       if (verdict === 'unreachable') state.unreachableUntilMs = nowMs + UNREACHABLE_PAUSE_MS;
       state.guard.onNoVerdict();

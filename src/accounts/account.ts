@@ -1,0 +1,220 @@
+// One NovelAI account: its token, its balance, its health, and so whether it can take work now.
+import type { AccountConfig } from '../config/config.ts';
+import type { Clock } from '../lib/clock.ts';
+import { registerSecret } from '../telemetry/hide-secrets.ts';
+import type { Log } from '../telemetry/log.ts';
+import { fetchSubscription, logIn, type AccountRoute } from '../upstream/account-api.ts';
+import { OutlierGuard } from '../upstream/outlier-guard.ts';
+import type { AccountEffect } from './outcome-table.ts';
+import { Balance } from './balance.ts';
+import { Cooldowns } from './cooldowns.ts';
+import { Session } from './session.ts';
+import type { SlotKind } from './work-class.ts';
+
+export interface AccountDeps {
+  clock: Clock;
+  random: () => number;
+  log: Log;
+  /** How the account's own calls reach NovelAI, through its proxy where it has one. */
+  route: AccountRoute;
+  /** Least pause between two generations. */
+  gapMs: number;
+  onChange: (account: Account) => void;
+  /** Whether the group can spare this account while it recovers. */
+  mayEject: (account: Account) => boolean;
+}
+
+/** `ready` to take work, or why not (design section 5). `busy` is the scheduler's knowledge, not the account's. */
+export type AccountState = 'ready' | 'cooling' | 'refreshing' | 'draining' | 'disabled';
+
+export interface Availability {
+  state: AccountState;
+  /** One sentence without secrets; absent when ready. */
+  why?: string | undefined;
+  /** When it ends by itself, monotonic milliseconds; absent when that is not known. */
+  untilMs?: number | undefined;
+}
+
+/** What is known of an exchange when its effect on the account is applied. */
+export interface EffectDetail {
+  kind: SlotKind;
+  costAnlas: number;
+  /** `Retry-After` of the answer. */
+  retryAfterMs?: number | undefined;
+  /** Until when NovelAI may still be working on a request whose end was not seen; monotonic milliseconds. */
+  restUntilMs?: number | undefined;
+}
+
+export class Account {
+  readonly name: string;
+  readonly concurrency: number;
+  readonly route: AccountRoute;
+  readonly session: Session;
+  readonly balance: Balance;
+  readonly #deps: AccountDeps;
+  readonly #guard = new OutlierGuard();
+  readonly #cooldowns: Cooldowns;
+  #administration: { state: 'draining' | 'disabled'; why: string } | undefined;
+  #isClosed = false;
+  #stopWake: () => void = () => undefined;
+
+  constructor(config: AccountConfig, deps: AccountDeps) {
+    const { route } = deps;
+    this.name = config.name;
+    this.concurrency = config.concurrency;
+    this.route = route;
+    this.#deps = deps;
+    this.#cooldowns = new Cooldowns(deps.random);
+    for (const secret of [config.login?.email, config.login?.password, config.proxyUrl])
+      if (secret) registerSecret(secret);
+    const { login } = config;
+    this.session = new Session(config, {
+      clock: deps.clock,
+      random: deps.random,
+      logIn: login && (() => logIn(route, login)),
+      checkToken: async (token) => {
+        const { kind } = await fetchSubscription(route, token);
+        return kind === 'ok' ? 'works' : kind === 'refused' ? 'refused' : 'unknown';
+      },
+      onToken: registerSecret,
+      onChange: () => this.#onSessionChange(),
+    });
+    this.balance = new Balance({
+      clock: deps.clock,
+      fetch: async () => {
+        const token = this.session.token();
+        if (token === undefined) return undefined;
+        const result = await fetchSubscription(route, token);
+        // The balance is often the first to learn that a token has ended.
+        if (result.kind === 'refused') void this.session.onRefused(token);
+        return result;
+      },
+      onChange: () => this.#changed(),
+    });
+  }
+
+  /** Logs in where needed and reads the balance; returns at once, changes are reported as they come. */
+  start(): void {
+    this.session.start();
+    if (this.session.state === 'ready') void this.balance.refresh();
+  }
+
+  /** Whether the account can take work of this kind now. */
+  availability(kind: SlotKind): Availability {
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (this.#administration) return this.#administration;
+    const { session } = this;
+    if (session.state === 'refused') return { state: 'disabled', why: session.why };
+    if (session.state === 'failing') return { state: 'disabled', why: session.why };
+    if (session.state === 'refreshing') return { state: 'refreshing', why: 'a login is under way' };
+    if (!this.balance.isFirstReadOver) return { state: 'refreshing', why: 'its balance is being read' };
+    const guardState = this.#guard.state(nowMs);
+    if (guardState !== 'in')
+      return { state: 'cooling', why: 'several requests in a row failed', untilMs: this.#guard.outUntilMs };
+    const cooldown = this.#cooldowns.current(kind, nowMs);
+    return cooldown ? { state: 'cooling', ...cooldown } : { state: 'ready' };
+  }
+
+  /** Whether it is of use to the group: neither switched off, nor without a working login, nor ejected. */
+  get isHealthy(): boolean {
+    return this.#administration === undefined && !this.#hasLoginTrouble && this.#guard.outUntilMs === undefined;
+  }
+
+  get #hasLoginTrouble(): boolean {
+    return this.session.state === 'refused' || this.session.state === 'failing';
+  }
+
+  /** A generation is about to be sent. */
+  onSend(): void {
+    this.#guard.onSend();
+  }
+
+  /** A generation's exchange ended: applies what it says about the account. */
+  apply(effect: AccountEffect, detail: EffectDetail): void {
+    const { clock, log, gapMs } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    const { kind, costAnlas } = detail;
+    switch (effect) {
+      case 'success':
+        this.#guard.onSuccess();
+        this.#cooldowns.onSuccess(kind, nowMs);
+        if (costAnlas > 0) void this.balance.refresh();
+        break;
+      case 'blocked':
+        this.#guard.onNoVerdict();
+        this.#cooldowns.grow('account', "NovelAI's edge turned it away (403)", nowMs, detail.retryAfterMs);
+        break;
+      case 'locked':
+        this.#guard.onNoVerdict();
+        this.#cooldowns.grow(kind, 'NovelAI still runs another generation on it (429)', nowMs, detail.retryAfterMs);
+        break;
+      case 'cannot_pay':
+        this.#guard.onNoVerdict();
+        this.balance.onPaymentRefused(costAnlas);
+        break;
+      case 'suspect':
+        if (this.#guard.onFailure(nowMs, { mayEject: this.#deps.mayEject(this) }))
+          log.warn({ account: this.name }, 'account taken out of use after failures in a row');
+        if (costAnlas > 0) void this.balance.refresh();
+        break;
+      case 'token_refused':
+      case 'untouched':
+      case 'unreached':
+        this.#guard.onNoVerdict();
+        break;
+    }
+    if (detail.restUntilMs !== undefined && detail.restUntilMs > nowMs)
+      this.#cooldowns.restUntil(kind, 'NovelAI may still be working on its last request', detail.restUntilMs);
+    if (gapMs > 0) this.#cooldowns.restUntil(kind, 'pause between generations', nowMs + gapMs);
+    this.#changed();
+  }
+
+  /** Takes no new work; what runs may finish. */
+  drain(why: string): void {
+    this.#administer({ state: 'draining', why });
+  }
+
+  disable(why: string): void {
+    this.#administer({ state: 'disabled', why });
+  }
+
+  enable(): void {
+    this.#administer(undefined);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#stopWake();
+    this.session.close();
+    this.balance.close();
+  }
+
+  #administer(administration: { state: 'draining' | 'disabled'; why: string } | undefined): void {
+    this.#administration = administration;
+    this.#changed();
+  }
+
+  #onSessionChange(): void {
+    const { state, why } = this.session;
+    const { log } = this.#deps;
+    if (state === 'ready') {
+      log.info({ account: this.name }, 'account logged in');
+      void this.balance.refresh();
+    } else if (state === 'refused' || state === 'failing')
+      log.error({ account: this.name, why }, 'account cannot log in; will try again');
+    this.#changed();
+  }
+
+  /** Tells the group, and again when the pause that now holds it back is over. */
+  #changed(): void {
+    if (this.#isClosed) return;
+    this.#stopWake();
+    const nowMs = this.#deps.clock.monotonicMs();
+    const ends = [this.availability('image').untilMs, this.availability('text').untilMs].filter(
+      (ms) => ms !== undefined && ms > nowMs,
+    );
+    if (ends.length > 0)
+      this.#stopWake = this.#deps.clock.after(Math.min(...ends.map(Number)) - nowMs + 1, () => this.#changed());
+    this.#deps.onChange(this);
+  }
+}

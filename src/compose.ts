@@ -1,0 +1,125 @@
+// The composition root: configuration -> rooms -> start and stop. The only place that knows them all.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AddressInfo } from 'node:net';
+import { Account } from './accounts/account.ts';
+import { AccountPool } from './accounts/account-pool.ts';
+import { ClientRegistry } from './clients/client-registry.ts';
+import type { Service } from './cli/service.ts';
+import type { AccountConfig, Config, HostRole } from './config/config.ts';
+import { NativeDialect } from './dialects/native/native-dialect.ts';
+import { HoldingTimes } from './dispatch/holding-times.ts';
+import type { DispatchDeps } from './dispatch/passage.ts';
+import { WorkQueue } from './dispatch/work-queue.ts';
+import { createHttpServer } from './http/http-server.ts';
+import { Budget } from './lib/budget.ts';
+import { systemClock, type Clock } from './lib/clock.ts';
+import type { Log } from './telemetry/log.ts';
+import { Connections } from './upstream/connections.ts';
+import { UpstreamHosts } from './upstream/upstream-hosts.ts';
+
+export interface ServiceOptions {
+  log: Log;
+  clock?: Clock;
+  random?: () => number;
+}
+
+/** The service with its rooms open to view, for tests and benches. */
+export interface ComposedService extends Service {
+  readonly pool: AccountPool;
+  readonly queue: WorkQueue;
+}
+
+/** Slow readers' answers on disk, in all: far above what a busy day needs, far below what fills a disk. */
+const SPOOL_LIMIT_BYTES = 4 * 1024 ** 3;
+const STOP_POLL_MS = 50;
+
+/** Builds the service; nothing happens before `start`. */
+export function createService(
+  config: Config,
+  { log, clock = systemClock, random = Math.random }: ServiceOptions,
+): ComposedService {
+  const { limits } = config;
+  const connections = new Connections({ connectMs: limits.connectMs });
+  const hosts: Record<HostRole, UpstreamHosts> = {
+    image: new UpstreamHosts(config.upstreamUrls.image, clock),
+    text: new UpstreamHosts(config.upstreamUrls.text, clock),
+    api: new UpstreamHosts(config.upstreamUrls.api, clock),
+  };
+  const pool = new AccountPool();
+  const queue = new WorkQueue({ pool, clock, limit: config.queue.limit, limitPerClient: config.queue.limitPerClient });
+
+  function addAccount(accountConfig: AccountConfig): void {
+    const account = new Account(accountConfig, {
+      clock,
+      random,
+      log,
+      // Account calls live on the image host: the old one answers them with 400 (contract section 1).
+      route: { hosts: hosts.image, dispatcher: connections.for(accountConfig.proxyUrl), clock },
+      gapMs: limits.accountGapMs,
+      onChange: (changed) => queue.onAccountChange(changed),
+      mayEject: (candidate) => pool.canSpare(candidate),
+    });
+    pool.add(account);
+    queue.addAccount(account);
+  }
+  for (const accountConfig of config.accounts) addAccount(accountConfig);
+
+  const dispatch: DispatchDeps = {
+    clock,
+    hosts,
+    limits,
+    pool,
+    queue,
+    holdingTimes: new HoldingTimes({ ceilingMs: limits.totalMs }),
+    log,
+    readAhead: {
+      memory: new Budget(limits.readAheadBytes),
+      disk: new Budget(SPOOL_LIMIT_BYTES),
+      dir: join(config.dataDir, 'spool'),
+    },
+    drainMs: limits.drainMs,
+    showsAccount: config.showsAccount,
+  };
+  const app = createHttpServer({
+    native: new NativeDialect({
+      clients: new ClientRegistry(config.clients),
+      dispatch,
+      bodyLimitBytes: limits.bodyBytes,
+      queueTimeoutMs: config.queue.timeoutMs,
+    }),
+    health: pool,
+  });
+
+  /** Waits until nothing is at NovelAI any more, or the time is over. */
+  async function settleRunning(): Promise<boolean> {
+    const untilMs = clock.monotonicMs() + limits.shutdownMs;
+    while (queue.running > 0) {
+      if (clock.monotonicMs() > untilMs) return false;
+      await new Promise((resolve) => setTimeout(resolve, STOP_POLL_MS));
+    }
+    return true;
+  }
+
+  return {
+    pool,
+    queue,
+    get running() {
+      return queue.running;
+    },
+    async start() {
+      mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+      await app.listen({ host: config.host, port: config.port });
+      for (const account of pool.accounts) account.start();
+      const { address, port, family } = app.server.address() as AddressInfo;
+      return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+    },
+    async stop() {
+      queue.stop();
+      const isSettled = await settleRunning();
+      pool.close();
+      await Promise.all([app.close(), connections.close()]);
+      return isSettled;
+    },
+  };
+}

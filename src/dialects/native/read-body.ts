@@ -1,0 +1,53 @@
+// Reads a request's body once, into one Buffer, and never more of it than is allowed.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ProxyError } from '../../lib/proxy-error.ts';
+
+/** A refused client may still be sending; its bytes are thrown away for this long so that it gets to read the refusal. */
+const LINGER_MS = 2000;
+
+/**
+ * Gives the body, or null when there is none; works for GET as well, since some clients send one there. Asks a client that waits
+ * for it (`Expect: 100-continue`) to go on only once the declared size is known to be allowed.
+ * @throws {ProxyError} when the body is too large (before it is read whole) or ends too early.
+ */
+export function readBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  limitBytes: number,
+): Promise<Buffer | null> {
+  const declaredBytes = Number(request.headers['content-length'] ?? NaN);
+  if (declaredBytes > limitBytes) return Promise.reject(refuseRest(request, response, limitBytes));
+  if (!(declaredBytes > 0) && request.headers['transfer-encoding'] === undefined) return Promise.resolve(null);
+  if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    request.on('data', (chunk: Buffer) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes <= limitBytes) chunks.push(chunk);
+      else if (chunks.length > 0) {
+        chunks.length = 0;
+        reject(refuseRest(request, response, limitBytes));
+      }
+    });
+    request.once('end', () =>
+      resolve(sizeBytes === 0 ? null : chunks.length === 1 ? (chunks[0] ?? null) : Buffer.concat(chunks, sizeBytes)),
+    );
+    request.once('error', (cause) => reject(new ProxyError('client_body_incomplete', { cause })));
+    request.once('close', () => {
+      if (!request.complete) reject(new ProxyError('client_body_incomplete'));
+    });
+  });
+}
+
+function refuseRest(request: IncomingMessage, response: ServerResponse, limitBytes: number): ProxyError {
+  response.setHeader('connection', 'close');
+  request.resume();
+  const timer = setTimeout(() => request.destroy(), LINGER_MS);
+  timer.unref();
+  request.once('close', () => clearTimeout(timer));
+  return new ProxyError('client_body_too_large', {
+    message: `The request body is too large: expected at most ${limitBytes} bytes (BODY_LIMIT).`,
+  });
+}

@@ -1,0 +1,66 @@
+// One attempt on one account: sends, passes the answer on as it comes, and applies to the account what the answer says of it.
+import { ownHeaders, type Passage } from './passage.ts';
+import { passedHeaders, Relay } from './relay.ts';
+import { send, type SendResult } from './send.ts';
+import type { Lease } from './work-queue.ts';
+
+export interface Attempt extends SendResult {
+  /** Carries the answer where it goes to the client. */
+  relay: Relay;
+}
+
+/** Sends with the lease's account. Resolves when the exchange with NovelAI has truly ended; the client may still be reading. */
+export async function attempt(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
+  const { request, deps, record } = passage;
+  const { account } = lease;
+  const relay = new Relay(request.sink, deps.readAhead);
+  let stopDrain: () => void = () => undefined;
+  account.onSend();
+  const result = await send(
+    request,
+    {
+      account,
+      token,
+      onSent() {
+        record.sends += 1;
+      },
+      onExchange(exchange) {
+        relay.onRoom = () => exchange.resume();
+        // NovelAI keeps an account locked when its client leaves; it stays taken until the answer, or the drain limit.
+        request.sink.onGone(() => {
+          exchange.resume();
+          stopDrain = deps.clock.after(deps.drainMs, () => exchange.abort());
+        });
+      },
+      receiver: {
+        onHead: (status, headers) => relay.head(status, { ...passedHeaders(headers), ...ownHeaders(passage) }),
+        onData: (chunk) => relay.push(chunk),
+      },
+    },
+    deps,
+  );
+  stopDrain();
+  applyToAccount(passage, lease, result);
+  return { ...result, relay };
+}
+
+function applyToAccount({ request, deps, record }: Passage, { account, kind }: Lease, result: SendResult): void {
+  const { ruling, failure, sentMs, endedMs, headers } = result;
+  const isEndUnseen = failure?.wasSent === true && ruling.action === 'fail' && sentMs !== undefined;
+  account.apply(ruling.account, {
+    kind,
+    costAnlas: account.balance.priceOf(request.work) ?? 0,
+    retryAfterMs: readRetryAfterMs(headers?.['retry-after']),
+    // NovelAI may still be generating: the account rests until such a generation would surely be over (I1).
+    restUntilMs: isEndUnseen ? sentMs + deps.holdingTimes.longestMs(request) : undefined,
+  });
+  if (sentMs === undefined) return;
+  record.upstreamMs = endedMs - sentMs;
+  if (ruling.account === 'success' && !failure) deps.holdingTimes.learn(request, endedMs - sentMs);
+}
+
+/** Reads `Retry-After` in seconds; the date form is not used by NovelAI. */
+function readRetryAfterMs(header: string | string[] | undefined): number | undefined {
+  const seconds = Number(header);
+  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+}

@@ -1,0 +1,109 @@
+// The last steps towards the client: brings it the answer that stands, or the reason why there is none, and names the outcome.
+import type { Outcome } from '../lib/outcome.ts';
+import { ProxyError, type ProxyErrorCode } from '../lib/proxy-error.ts';
+import type { ExchangeFailure } from '../upstream/exchange-failure.ts';
+import type { Attempt } from './attempt.ts';
+import { ownHeaders, type Passage } from './passage.ts';
+import { passedHeaders } from './relay.ts';
+import type { HeldAnswer } from './send.ts';
+
+const UNREACHABLE_RETRY_MS = 5000;
+const TOKEN_TROUBLE_RETRY_MS = 10_000;
+
+/** Resolves when the client has the whole answer or has left. */
+export async function conclude(passage: Passage, last: Attempt): Promise<void> {
+  const { record } = passage;
+  const { ruling, status, failure, held, relay } = last;
+  record.status = status;
+  if (held) {
+    record.outcome = ruling.account === 'untouched' ? 'failed_client' : 'failed_upstream_free';
+    // The refusal speaks of the account's token; passed on, the client would take it for its own.
+    if (ruling.account === 'token_refused')
+      answerWith(passage, new ProxyError('upstream_no_account', { retryAfterMs: TOKEN_TROUBLE_RETRY_MS }));
+    else passHeld(passage, held);
+    return;
+  }
+  if (ruling.action === 'pass' && !failure) {
+    relay.end();
+    record.outcome = outcomeOfAnswer(passage, status ?? 0);
+    record.isDelivered = (await relay.finished) === 'delivered';
+    record.sizeBytes = relay.sizeBytes;
+    return;
+  }
+  record.outcome = failure?.wasSent && mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
+  record.upstreamError = failure && `${failure.kind}: ${failure.code}`;
+  record.sizeBytes = relay.sizeBytes;
+  if (failure?.hasHead) relay.cut();
+  else answerWith(passage, failureError(failure));
+}
+
+/** Answers a request that ended before NovelAI's answer, and names the outcome. */
+export function refuse(passage: Passage, error: unknown): void {
+  const { request, deps, record } = passage;
+  const refusal = error instanceof ProxyError ? error : new ProxyError('proxy_internal', { cause: error });
+  record.outcome = OUTCOME_OF_REFUSAL[refusal.code] ?? 'refused_invalid';
+  if (refusal.code === 'proxy_internal')
+    deps.log.error({ requestId: request.id, err: refusal.cause ?? refusal }, 'a request failed inside the service');
+  answerWith(passage, refusal);
+}
+
+const OUTCOME_OF_REFUSAL: Partial<Record<ProxyErrorCode, Outcome>> = {
+  client_left: 'cancelled_queued',
+  client_queue_full: 'refused_capacity',
+  proxy_queue_full: 'refused_capacity',
+  proxy_queue_timeout: 'expired_queued',
+  proxy_stopping: 'refused_capacity',
+  policy_impossible: 'impossible',
+  upstream_not_enough_anlas: 'impossible',
+  upstream_no_account: 'refused_capacity',
+  proxy_internal: 'failed_gateway',
+};
+
+function outcomeOfAnswer(passage: Passage, status: number): Outcome {
+  if (status < 400) return 'succeeded';
+  if (status < 500) return 'failed_client';
+  return mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
+}
+
+/** Whether the request could cost Anlas on the account that ran it. */
+function mayHaveCost({ request, deps, record }: Passage): boolean {
+  const account = deps.pool.accounts.find(({ name }) => name === record.account);
+  return account?.balance.priceOf(request.work) !== 0;
+}
+
+function passHeld(passage: Passage, { status, headers, body }: HeldAnswer): void {
+  const { request, record } = passage;
+  record.sizeBytes = body.length;
+  if (!request.sink.isOpen) return;
+  const { 'content-length': _of, ...passed } = passedHeaders(headers);
+  request.sink.head(status, { ...passed, 'content-length': String(body.length), ...ownHeaders(passage) });
+  request.sink.write(body);
+  request.sink.end(() => undefined);
+  record.isDelivered = true;
+}
+
+function answerWith(passage: Passage, error: ProxyError): void {
+  const { request, record } = passage;
+  record.errorCode = error.code;
+  record.status = error.status;
+  if (request.sink.isOpen) request.sink.refuse(error, ownHeaders(passage));
+}
+
+function failureError(failure: ExchangeFailure | undefined): ProxyError {
+  switch (failure?.kind) {
+    case 'first_byte_timeout':
+    case 'idle_timeout':
+    case 'total_timeout':
+      return new ProxyError('upstream_timeout');
+    case 'aborted':
+      return new ProxyError('client_left');
+    case 'refused':
+    case 'dns':
+    case 'tls':
+    case 'connect_timeout':
+      return new ProxyError('upstream_unreachable', { retryAfterMs: UNREACHABLE_RETRY_MS });
+    case 'reset':
+    case undefined:
+      return new ProxyError('upstream_broken');
+  }
+}

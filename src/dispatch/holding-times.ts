@@ -1,0 +1,45 @@
+// How long generations hold an account: what the scheduler guesses from, and what an account rests for after an unseen end.
+import { HoldingTimeEstimates, type Workload } from '../scheduler/estimates.ts';
+import type { GenerationRequest } from './generation-request.ts';
+
+/** Above the p90 by this much, hardly any generation of the kind still runs. */
+const SAFETY_FACTOR = 1.5;
+
+export class HoldingTimes {
+  readonly #estimates = new HoldingTimeEstimates();
+  readonly #ceilingMs: number;
+
+  /** `ceilingMs`: no exchange is let run longer. */
+  constructor({ ceilingMs }: { ceilingMs: number }) {
+    this.#ceilingMs = ceilingMs;
+  }
+
+  /** A fair guess, milliseconds. */
+  estimateMs(request: GenerationRequest): number {
+    return Math.min(this.#estimates.estimate(workload(request)).p50Ms, this.#ceilingMs);
+  }
+
+  /** What hardly any such generation exceeds, milliseconds. */
+  longestMs(request: GenerationRequest): number {
+    return Math.min(this.#estimates.estimate(workload(request)).p90Ms * SAFETY_FACTOR, this.#ceilingMs);
+  }
+
+  /** Learns from a generation whose beginning and end were seen. */
+  learn(request: GenerationRequest, heldMs: number): void {
+    if (heldMs > 0) this.#estimates.record(workload(request), heldMs);
+  }
+}
+
+function workload({
+  slot,
+  facts: { billable, model, widthPx, heightPx, steps, samples },
+}: GenerationRequest): Workload {
+  const tool = billable.kind === 'augment' ? billable.tool : billable.kind;
+  return {
+    kind: slot === 'text' ? 'text' : tool === 'bg-removal' ? tool : billable.kind,
+    model: model ?? '',
+    pixels: (widthPx ?? 0) * (heightPx ?? 0),
+    steps: steps ?? 0,
+    samples: samples ?? 1,
+  };
+}

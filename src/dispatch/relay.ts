@@ -1,0 +1,119 @@
+// Carries NovelAI's answer to the client byte for byte, at the client's pace, without ever slowing NovelAI down for it.
+import type { IncomingHttpHeaders } from 'node:http';
+import { ReadAhead, type ReadAheadOptions } from './read-ahead.ts';
+import type { ReplyHeaders, ReplySink } from './reply-sink.ts';
+
+/** What of NovelAI's answer reaches the client; everything else is between NovelAI's edge and this service. */
+const PASSED_HEADERS = [
+  'content-type',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'cache-control',
+  'retry-after',
+] as const;
+
+export type Delivery = 'delivered' | 'client_left' | 'cut';
+
+/** Gives the headers of an upstream answer that pass to the client. */
+export function passedHeaders(upstream: IncomingHttpHeaders): ReplyHeaders {
+  const headers: ReplyHeaders = {};
+  for (const name of PASSED_HEADERS) {
+    const value = upstream[name];
+    if (value !== undefined) headers[name] = value;
+  }
+  return headers;
+}
+
+export class Relay {
+  /** Resolves when the client has the whole answer, or has left. */
+  readonly finished: Promise<Delivery>;
+  readonly #sink: ReplySink;
+  readonly #readAhead: ReadAhead;
+  #finish: (delivery: Delivery) => void = () => undefined;
+  #isClientSlow = false;
+  #isPumping = false;
+  #hasLeft = false;
+  #sizeBytes = 0;
+
+  /** Called when `push` had given false and there is room again. */
+  onRoom: () => void = () => undefined;
+
+  constructor(sink: ReplySink, readAhead: Omit<ReadAheadOptions, 'onRoom'>) {
+    this.#sink = sink;
+    this.#readAhead = new ReadAhead({ ...readAhead, onRoom: () => this.onRoom() });
+    this.finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    sink.onGone(() => {
+      this.#hasLeft = true;
+      void this.#readAhead.close();
+      this.#finish('client_left');
+    });
+  }
+
+  /** Bytes that NovelAI has sent. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  head(status: number, headers: ReplyHeaders): void {
+    if (!this.#hasLeft) this.#sink.head(status, headers);
+  }
+
+  /** Takes bytes from NovelAI; gives false when NovelAI should pause. */
+  push(chunk: Buffer): boolean {
+    this.#sizeBytes += chunk.length;
+    if (this.#hasLeft) return true;
+    if (!this.#isClientSlow && !this.#isPumping) {
+      if (this.#sink.write(chunk)) return true;
+      this.#isClientSlow = true;
+      this.#sink.onDrain(() => {
+        this.#isClientSlow = false;
+        if (!this.#readAhead.isEmpty) void this.#pump();
+      });
+      return true;
+    }
+    return this.#readAhead.push(chunk);
+  }
+
+  /** NovelAI's answer is complete. */
+  end(): void {
+    this.#readAhead.end();
+    if (this.#hasLeft) return;
+    if (this.#readAhead.isEmpty && !this.#isPumping) this.#endAnswer();
+    else if (!this.#isClientSlow) void this.#pump();
+  }
+
+  /** NovelAI's answer broke off: the client must not take it for whole. */
+  cut(): void {
+    if (!this.#hasLeft) this.#sink.cut();
+    void this.#readAhead.close();
+    this.#finish('cut');
+  }
+
+  /** Writes out what was read ahead until the client is slow again or all is written. */
+  async #pump(): Promise<void> {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    try {
+      for (;;) {
+        const chunk = await this.#readAhead.next();
+        if (this.#hasLeft) return;
+        if (!chunk) break;
+        if (!this.#sink.write(chunk)) await new Promise<void>((resolve) => this.#sink.onDrain(resolve));
+      }
+      this.#endAnswer();
+    } catch {
+      this.cut();
+    } finally {
+      this.#isPumping = false;
+    }
+  }
+
+  #endAnswer(): void {
+    void this.#readAhead.close();
+    this.#sink.end(() => this.#finish(this.#hasLeft ? 'client_left' : 'delivered'));
+  }
+}

@@ -1,0 +1,80 @@
+// The way of a request, read top to bottom: admit, wait for an account, send, relay, settle.
+import { ProxyError } from '../lib/proxy-error.ts';
+import { admit } from './admit.ts';
+import { attempt, type Attempt } from './attempt.ts';
+import { conclude, refuse } from './conclude.ts';
+import type { GenerationRequest } from './generation-request.ts';
+import type { DispatchDeps, Passage } from './passage.ts';
+import { settle } from './settle.ts';
+import type { Lease } from './work-queue.ts';
+
+/** A request that NovelAI keeps turning away, account after account, gets the last answer after this many changes. */
+const MOST_ACCOUNT_CHANGES = 4;
+
+/** Serves one request to its end. Never throws: whatever happens becomes an answer, an outcome and a log line. */
+export async function serveGeneration(request: GenerationRequest, deps: DispatchDeps): Promise<void> {
+  const passage: Passage = {
+    request,
+    deps,
+    record: { outcome: 'failed_gateway', sends: 0, sizeBytes: 0, isDelivered: false },
+  };
+  try {
+    admit(passage);
+    const firstLease = await deps.queue.enter(request, deps.holdingTimes.estimateMs(request));
+    const { last, lease } = await tryAccounts(passage, firstLease);
+    // NovelAI is done with it; the client may still be reading what was read ahead.
+    lease.release({ isUsed: last.sentMs !== undefined });
+    await conclude(passage, last);
+  } catch (error) {
+    refuse(passage, error);
+  }
+  settle(passage);
+}
+
+/**
+ * Sends, and sends again only where the ruling allows it, which is only with proof that nothing was charged (I2). Gives the
+ * attempt whose answer stands, and the lease that is still held. When it throws, no lease is held.
+ */
+async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last: Attempt; lease: Lease }> {
+  const { request, deps, record } = passage;
+  let lease = firstLease;
+  let renewedOn: string | undefined;
+  let accountChanges = 0;
+  for (;;) {
+    const { account } = lease;
+    record.queueWaitMs = lease.waitedMs;
+    record.account = account.name;
+    const token = account.session.token();
+    if (token === undefined) {
+      lease = await deps.queue.reenter(request, lease);
+      continue;
+    }
+    const last = await attemptOrRelease(passage, lease, token);
+    const { action } = last.ruling;
+    if (action === 'pass' || action === 'fail' || action === 'other_host') return { last, lease };
+    if (action === 'renew_token') {
+      const isFirstRefusal = renewedOn !== account.name;
+      renewedOn = account.name;
+      if (isFirstRefusal) {
+        await account.session.onRefused(token);
+        if (account.session.state === 'ready' && request.sink.isOpen) continue;
+      } else if (await account.session.onRefusedAgain(token)) {
+        // The token is good, so the refusal meant this request: its answer is the client's.
+        return { last: { ...last, ruling: { account: 'untouched', action: 'pass' } }, lease };
+      }
+    }
+    if (action !== 'wait_again') accountChanges += 1;
+    if (accountChanges > MOST_ACCOUNT_CHANGES || !deps.pool.outlook(request.work, request.slot).isServable)
+      return { last, lease };
+    lease = await deps.queue.reenter(request, lease);
+  }
+}
+
+async function attemptOrRelease(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
+  try {
+    return await attempt(passage, lease, token);
+  } catch (cause) {
+    lease.release();
+    throw new ProxyError('proxy_internal', { cause });
+  }
+}

@@ -1,0 +1,49 @@
+// The one port everything comes in on: NovelAI's paths go straight to their dialect, the rest to Fastify.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { sendError } from '../dialects/native/native-sink.ts';
+import type { NativeDialect } from '../dialects/native/native-dialect.ts';
+import { ProxyError } from '../lib/proxy-error.ts';
+import { registerHealthRoutes, type HealthSource } from './health-routes.ts';
+
+export interface HttpServerOptions {
+  native: NativeDialect;
+  health: HealthSource;
+}
+
+/** Idle client connections are kept longer than common clients and front proxies keep theirs, so that they close first. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** Gives a Fastify server that is ready to listen. */
+export function createHttpServer({ native, health }: HttpServerOptions): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    // NovelAI's paths must reach NovelAI byte for byte and at the least cost: they never enter Fastify.
+    serverFactory: (fastifyHandler) => {
+      const route = (request: IncomingMessage, response: ServerResponse) => {
+        if (native.owns(request.url ?? '/')) void native.serve(request, response);
+        else fastifyHandler(request, response);
+      };
+      return withTimeouts(createServer(route)).on('checkContinue', route);
+    },
+    forceCloseConnections: 'idle',
+  });
+  app.setNotFoundHandler((_request, reply) => {
+    reply.hijack();
+    sendError(reply.raw, new ProxyError('client_unknown_path'));
+  });
+  app.setErrorHandler((error, _request, reply) => {
+    reply.hijack();
+    sendError(reply.raw, error instanceof ProxyError ? error : new ProxyError('proxy_internal', { cause: error }));
+  });
+  registerHealthRoutes(app, health);
+  return app;
+}
+
+function withTimeouts(server: Server): Server {
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.headersTimeout = 30_000;
+  // A client may take its time over a large body, and waits in the queue for long: the queue's deadline bounds that.
+  server.requestTimeout = 0;
+  return server;
+}
