@@ -6,6 +6,7 @@ import { AccountBook } from './accounts.ts';
 import type { AccountState, BalanceChange } from './accounts.ts';
 import { Authority } from './auth.ts';
 import { SimulatorClock } from './clock.ts';
+import { createControlServer } from './control-api.ts';
 import { FaultPlan } from './faults.ts';
 import { GenerationLocks } from './generation.ts';
 import { Artist } from './images/artist.ts';
@@ -46,6 +47,8 @@ export interface Simulator {
   revokeTokens(email?: string): void;
   /** Changes balances, tier or allowance. Throws RangeError for an unknown e-mail. */
   setBalance(email: string, change: BalanceChange): void;
+  /** The wall clock that tokens and the allowance go by, Unix milliseconds. */
+  wallMs(): number;
   /** Moves the wall clock that tokens and the allowance go by. */
   advanceClockMs(byMs: number): void;
   /** Stops at once: open requests are cut. */
@@ -71,13 +74,19 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     const origin = await open(createRoleServer(world, ['image', 'text', 'api']), settings.port);
     const { rolePorts } = settings;
     const roleUrl = (role: Role) => (rolePorts ? open(createRoleServer(world, [role]), rolePorts[role]) : origin);
-    const urls = {
+    const address: Address = {
       origin,
       imageUrl: await roleUrl('image'),
       textUrl: await roleUrl('text'),
       apiUrl: await roleUrl('api'),
+      controlUrl: undefined,
+      close,
     };
-    return handleOf(world, { ...urls, controlUrl: undefined, close });
+    const simulator = handleOf(world, address);
+    if (settings.controlPort !== undefined) {
+      address.controlUrl = await open(createControlServer(simulator), settings.controlPort);
+    }
+    return simulator;
   } catch (error) {
     await close();
     throw error;
@@ -108,13 +117,19 @@ function createWorld(options: ResolvedOptions): World {
   };
 }
 
-type Address = Pick<Simulator, 'origin' | 'imageUrl' | 'textUrl' | 'apiUrl' | 'controlUrl' | 'close'>;
+/** Where a simulator is reached, and how it is stopped. The control API comes last: it needs the rest. */
+interface Address extends Pick<Simulator, 'origin' | 'imageUrl' | 'textUrl' | 'apiUrl' | 'close'> {
+  controlUrl: string | undefined;
+}
 
 function handleOf(world: World, address: Address): Simulator {
   const { accounts, authority, clock, truth, faults, latency } = world;
   const chosen = (email: string | undefined) => (email === undefined ? accounts.all() : [accounts.get(email)]);
   return {
     ...address,
+    get controlUrl() {
+      return address.controlUrl;
+    },
     get accounts() {
       return accounts.all();
     },
@@ -126,6 +141,7 @@ function handleOf(world: World, address: Address): Simulator {
     expireTokens: (email) => chosen(email).forEach((account) => authority.expireSessions(account)),
     revokeTokens: (email) => chosen(email).forEach((account) => authority.revokeAll(account)),
     setBalance: (email, change) => accounts.get(email).change(change),
+    wallMs: () => clock.wallMs(),
     advanceClockMs: (byMs) => clock.advance(byMs),
   };
 }

@@ -50,6 +50,7 @@ const GLYPHS: Readonly<Record<string, number>> = {
   '?': 0o61202,
   '+': 0o02720,
   '=': 0o07070,
+  '#': 0o57575,
   "'": 0o22000,
   '"': 0o55000,
   '{': 0o32623,

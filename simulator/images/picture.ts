@@ -16,8 +16,8 @@ export interface Drawing {
 
 export const BYTES_PER_PIXEL = 4;
 const SHAPES = 6;
-/** 15 levels a channel: what makes a PNG of 832x1216 about 1.6 MB, as captured (contract 9.1). */
-const NOISE_MASK = 0x0f;
+/** 4 levels a channel: what makes a PNG of 832x1216 about 1.6 MB, as captured (contract 9.1). */
+const NOISE_MASK = 0x03;
 const SMALLEST_CAPTIONED_PX = 64;
 const CAPTION_GLYPHS_ACROSS = 40;
 
@@ -97,7 +97,7 @@ function drawCaption(pixels: Uint8Array, { widthPx, heightPx, caption }: Drawing
 
 /** One lot serves two pixels: the noise is most of the work of a large picture. */
 function addNoise(pixels: Uint8Array, random: SeededRandom, unfinished: number): void {
-  const gain = 1 + unfinished * 11;
+  const gain = 1 + unfinished * 50;
   let bits = 0;
   for (let at = 0; at < pixels.length; at += BYTES_PER_PIXEL) {
     bits = at % (2 * BYTES_PER_PIXEL) === 0 ? random.nextUint32() : bits >>> 12;
