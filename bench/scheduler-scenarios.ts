@@ -246,13 +246,13 @@ export interface ForecastResult {
   medianRatio: number;
   /** Part of the waits that ended within the p90. */
   coverageP90: number;
-  pairs: { forecastMs: number; actualMs: number }[];
+  pairs: { forecastMs: number; p90Ms: number; actualMs: number }[];
 }
 
 const WARM_UP_MS = 30 * MINUTE_MS;
 const ASK_EVERY_MS = 10_000;
 const ASK_JOBS = 12;
-/** Shorter waits than this are left out: the error of a second over a second says nothing. */
+/** Forecasts shorter than this count for the p90 only: the error of a second over a second says nothing. */
 const SHORTEST_JUDGED_MS = 2_000;
 
 /**
@@ -313,17 +313,21 @@ function judge(
 ): ForecastResult {
   const judged = asked.flatMap(({ jobId, atMs, p50Ms, p90Ms }) => {
     const actualMs = (workshop.run(jobId)?.startedAtMs ?? Number.NaN) - atMs;
-    return actualMs >= SHORTEST_JUDGED_MS ? [{ p50Ms, p90Ms, actualMs }] : [];
+    return actualMs >= 0 ? [{ p50Ms, p90Ms, actualMs }] : [];
   });
-  const errors = Float64Array.from(judged, ({ p50Ms, actualMs }) => Math.abs(actualMs - p50Ms) / actualMs).toSorted();
-  const ratios = Float64Array.from(judged, ({ p50Ms, actualMs }) => actualMs / Math.max(1, p50Ms)).toSorted();
+  const longer = judged.filter(({ p50Ms }) => p50Ms >= SHORTEST_JUDGED_MS);
+  const errors = Float64Array.from(
+    longer,
+    ({ p50Ms, actualMs }) => Math.abs(actualMs - p50Ms) / Math.max(1, actualMs),
+  ).toSorted();
+  const ratios = Float64Array.from(longer, ({ p50Ms, actualMs }) => actualMs / p50Ms).toSorted();
   return {
     name,
     forecasts: judged.length,
     medianError: quantileOf(errors, 0.5),
     medianRatio: quantileOf(ratios, 0.5),
     coverageP90: judged.filter(({ p90Ms, actualMs }) => actualMs <= p90Ms).length / judged.length,
-    pairs: judged.map(({ p50Ms, actualMs }) => ({ forecastMs: p50Ms, actualMs })),
+    pairs: judged.map(({ p50Ms, p90Ms, actualMs }) => ({ forecastMs: p50Ms, p90Ms, actualMs })),
   };
 }
 

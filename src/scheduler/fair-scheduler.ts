@@ -198,7 +198,9 @@ export class FairScheduler {
       deadlineIndex: -1,
     };
     this.#enter(queued);
-    return { isAccepted: true, position: this.#queue.client(job.clientId)?.queued ?? 1 };
+    const position = this.#queue.client(job.clientId)?.queued ?? 1;
+    this.#forecast.observeArrival(job.estimateMs, { isAlone: position === 1, nowMs });
+    return { isAccepted: true, position };
   }
 
   /** Takes a queued job out. A running one is only marked, so that it is never requeued: its slot stays held until `release`. */

@@ -1,23 +1,43 @@
 // Learns how far forecasts are off and corrects the next ones, so that a p90 is met in 90 of 100 cases.
 
-/** Upper ends of the depths (forecast wait) that are corrected apart: what is near errs otherwise than what is far. */
-const DEPTH_ENDS_MS = [5_000, 20_000, 60_000, 300_000, 1_800_000];
+/** Depths (forecast waits) that are corrected apart, since what is near errs otherwise than what is far. */
+const DEPTHS = [
+  { endMs: 5_000, sampleEveryMs: 2_000 },
+  { endMs: 20_000, sampleEveryMs: 5_000 },
+  { endMs: 60_000, sampleEveryMs: 15_000 },
+  { endMs: 300_000, sampleEveryMs: 60_000 },
+  { endMs: 1_800_000, sampleEveryMs: 150_000 },
+  { endMs: Number.POSITIVE_INFINITY, sampleEveryMs: 600_000 },
+];
 const STEP = 0.04;
+/** Margin of the p90 before anything was learnt: a model always knows too little. */
+const FIRST_LOG90 = 0.15;
 const MAX_LOG_SCALE = Math.log(20);
 
 /**
  * Online quantile tracking (the idea of adaptive conformal inference, Gibbs and Candès 2021): each time a wait turns out
- * longer than its forecast quantile q the factor grows by STEP·q, each time shorter it shrinks by STEP·(1-q). It comes to rest where the
- * share of waits within the forecast is q, whatever the forecast leaves out (later arrivals, cancels, bad estimates).
+ * longer than its forecast quantile q the factor grows by STEP·q, each time shorter it shrinks by STEP·(1-q). It comes
+ * to rest where the share of waits within the forecast is q, whatever the forecast leaves out (later arrivals, cancels,
+ * bad estimates). Jobs of one batch all err the same way, so only a few forecasts of each depth are followed up, apart
+ * in time; learning from every job would make the factors swing with each batch.
  */
 export class ForecastCalibration {
-  readonly #log50 = DEPTH_ENDS_MS.concat(0).map(() => 0);
-  readonly #log90 = DEPTH_ENDS_MS.concat(0).map(() => 0);
+  readonly #log50 = DEPTHS.map(() => 0);
+  readonly #log90 = DEPTHS.map(() => FIRST_LOG90);
+  readonly #sampledAtMs = DEPTHS.map(() => Number.NEGATIVE_INFINITY);
 
   /** The depth a forecast falls in. */
   depthOf(p50Ms: number): number {
-    const depth = DEPTH_ENDS_MS.findIndex((endMs) => p50Ms < endMs);
-    return depth === -1 ? DEPTH_ENDS_MS.length : depth;
+    return DEPTHS.findIndex(({ endMs }) => p50Ms < endMs || endMs === Number.POSITIVE_INFINITY);
+  }
+
+  /** The depths of which a forecast made now should be followed up; calling it counts as having taken one. */
+  takeDue(depths: ReadonlySet<number>, nowMs: number): number[] {
+    const due = [...depths].filter(
+      (depth) => nowMs - (this.#sampledAtMs[depth] ?? 0) >= (DEPTHS[depth]?.sampleEveryMs ?? 0),
+    );
+    for (const depth of due) this.#sampledAtMs[depth] = nowMs;
+    return due;
   }
 
   apply(p50Ms: number, p90Ms: number): { etaP50Ms: number; etaP90Ms: number } {

@@ -26,7 +26,7 @@ export interface QueuedJob {
   readonly submittedAtMs: number;
   /** Start tag it had when it was assigned and came back; `Infinity` while it never was. */
   requeuedTagMs: number;
-  /** What forecasts said of it, at most one for each depth, to be compared with what came true. */
+  /** What some forecasts said of it, to be compared with what came true. */
   readonly promises: Promised[];
   laneIndex: number;
   deadlineIndex: number;

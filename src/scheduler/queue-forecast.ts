@@ -4,9 +4,10 @@ import type { FairQueue } from './fair-queue.ts';
 import { ForecastCalibration } from './forecast-calibration.ts';
 import { HoldingSpread } from './holding-spread.ts';
 import { isJobBefore } from './lane.ts';
+import { Overtaking } from './overtaking.ts';
 import type { QueuedJob } from './lane.ts';
 import { playForward, spreadOfStarts } from './play-forward.ts';
-import type { RunningSince, WaitQuantiles } from './play-forward.ts';
+import type { PlannedStart, RunningSince, WaitQuantiles } from './play-forward.ts';
 import type { Forecast } from './scheduler-types.ts';
 import { createSeededRandom } from './seeded-random.ts';
 import type { SlotTable } from './slot-table.ts';
@@ -24,6 +25,8 @@ interface Picture {
   atMs: number;
   goodUntilMs: number;
   waits: Map<string, WaitQuantiles & { position: number }>;
+  /** Factor for later arrivals; the waits are stretched already. */
+  stretch: number;
   /** Wait of the last start played. */
   lastWaitMs: number;
   /** By client, filled when asked for: work ahead of each of its jobs. */
@@ -41,12 +44,15 @@ export class QueueForecast {
   readonly #slots: SlotTable;
   readonly #nowMs: () => number;
   readonly #spread = new HoldingSpread();
+  readonly #overtaking = new Overtaking();
   readonly #calibration = new ForecastCalibration();
+  readonly #random = createSeededRandom(1);
   #picture: Picture = {
     atMs: 0,
     goodUntilMs: Number.NEGATIVE_INFINITY,
     waits: new Map(),
     lastWaitMs: 0,
+    stretch: 1,
     workAhead: new Map(),
   };
 
@@ -54,6 +60,11 @@ export class QueueForecast {
     this.#queue = queue;
     this.#slots = slots;
     this.#nowMs = nowMs;
+  }
+
+  /** A job was queued; `isAlone` = its client had nothing else waiting. */
+  observeArrival(estimateMs: number, { isAlone, nowMs }: { isAlone: boolean; nowMs: number }): void {
+    if (isAlone) this.#overtaking.observeArrival(estimateMs, nowMs);
   }
 
   /** A job started: its forecasts are compared with the truth. */
@@ -83,29 +94,42 @@ export class QueueForecast {
     const sampler = this.#spread.sampler();
     const common = { slots: this.#slots, running: [...running()], nowMs, sampler };
     const starts = playForward({ ...common, queue: this.#queue, maxStarts: MAX_STARTS });
-    const spread = spreadOfStarts({ ...common, starts, random: createSeededRandom(1) });
+    const spread = spreadOfStarts({ ...common, starts, random: this.#random });
     const waits = new Map<string, WaitQuantiles & { position: number }>();
+    const stretch = this.#overtaking.stretch(this.#slots.countUsable(), nowMs);
     for (const [index, { job }] of starts.entries()) {
       const { p50Ms, p90Ms } = spread[index] as WaitQuantiles;
-      const wait = { p50Ms: Math.max(SHORTEST_WAIT_MS, p50Ms), p90Ms: Math.max(SHORTEST_WAIT_MS, p90Ms) };
+      const wait = {
+        p50Ms: Math.max(SHORTEST_WAIT_MS, p50Ms * stretch),
+        p90Ms: Math.max(SHORTEST_WAIT_MS, p90Ms * stretch),
+      };
       waits.set(job.jobId, { ...wait, position: index + 1 });
-      const depth = this.#calibration.depthOf(wait.p50Ms);
-      if (wait.p90Ms < Number.POSITIVE_INFINITY && job.promises.at(-1)?.depth !== depth) {
-        job.promises.push({ atMs: nowMs, depth, ...wait });
-      }
     }
+    this.#followUp(starts, waits, nowMs);
     const costMs = this.#nowMs() - nowMs;
     const goodUntilMs = nowMs + Math.max(SHORTEST_INTERVAL_MS, INTERVAL_PER_COST * costMs);
     // Fewer starts than asked for: whatever was not reached has no slot in sight.
-    const lastWaitMs = starts.length < MAX_STARTS ? Number.POSITIVE_INFINITY : (spread.at(-1)?.p50Ms ?? 0);
-    this.#picture = { atMs: nowMs, goodUntilMs, waits, lastWaitMs, workAhead: new Map() };
+    const lastWaitMs = starts.length < MAX_STARTS ? Number.POSITIVE_INFINITY : (spread.at(-1)?.p50Ms ?? 0) * stretch;
+    this.#picture = { atMs: nowMs, goodUntilMs, waits, lastWaitMs, stretch, workAhead: new Map() };
+  }
+
+  /** Picks the jobs whose forecasts will be compared with the truth: at most one of each depth, any of that depth. */
+  #followUp(starts: readonly PlannedStart[], waits: Picture['waits'], nowMs: number): void {
+    const byDepth = Map.groupBy(starts, ({ job }) => this.#calibration.depthOf(waits.get(job.jobId)?.p50Ms ?? 0));
+    for (const depth of this.#calibration.takeDue(new Set(byDepth.keys()), nowMs)) {
+      const candidates = byDepth.get(depth) ?? [];
+      const job = candidates[Math.floor(this.#random() * candidates.length)]?.job;
+      const wait = waits.get(job?.jobId ?? '');
+      if (job === undefined || wait === undefined || wait.p90Ms === Number.POSITIVE_INFINITY) continue;
+      job.promises.push({ atMs: nowMs, depth, p50Ms: wait.p50Ms, p90Ms: wait.p90Ms });
+    }
   }
 
   /** Jobs the picture does not reach: too deep in a long queue, or younger than the picture. */
   #deeper(job: QueuedJob): Forecast {
     const aheadMs = this.#workAhead(job.clientId).get(job.jobId);
     const isYoung = aheadMs === undefined;
-    const flowMs = estimateWaitMs(this.#queue, job.clientId, job.classKey, aheadMs);
+    const flowMs = this.#picture.stretch * estimateWaitMs(this.#queue, job.clientId, job.classKey, aheadMs);
     const waitMs = isYoung ? flowMs : Math.max(flowMs, this.#picture.lastWaitMs);
     const turnMs = estimateTurnMs(this.#queue, job.classKey);
     const place = 1 + Math.round(waitMs / Math.max(1, turnMs));
