@@ -156,7 +156,7 @@ class JsonScanner {
         at = end + 1;
       } else {
         if (byte === 0x7b || byte === 0x5b) this.#open(byte);
-        else if (byte === 0x7d || byte === 0x5d) this.#close();
+        else if (byte === 0x7d || byte === 0x5d) this.#depth--;
         at++;
       }
     }
@@ -191,11 +191,6 @@ class JsonScanner {
     const name = nameBetween(this.#body, this.#topName.from, this.#topName.to);
     this.#isInsideWatched = this.#watched.has(foldName(name));
     if (this.#isInsideWatched) this.#inner = { name, names: 0 };
-  }
-
-  #close(): void {
-    if (this.#depth === 2) this.#isInsideWatched = false;
-    this.#depth--;
   }
 
   #noteName(from: number, to: number): void {

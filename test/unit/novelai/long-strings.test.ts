@@ -134,6 +134,10 @@ test('parseWithoutLongStrings, names members given twice in any case, in the top
     "Model" : "b", "list":["model","model",{"model":1}],"parameters":{"width":1}}`;
   const { repeated } = parse(json, { watchInside: ['parameters'] });
   assert.deepEqual([...repeated].toSorted(), ['model', 'parameters', 'parameters.steps', 'parameters.width']);
+  assert.deepEqual(
+    [...parse('{"parameters":{"width":1,"width":1}}', { watchInside: ['parameters'] }).repeated],
+    ['parameters.width'],
+  );
   assert.deepEqual([...parse('{"a":1,"b":"a"}').repeated], []);
   assert.deepEqual(
     [...parse('{"parameters":[{"width":1},{"width":2}]}', { watchInside: ['parameters'] }).repeated],

@@ -160,6 +160,7 @@ test('readRequestBody, raw pictures as vibes count as unencoded where the model 
   const vibes = { reference_image_multiple: [PNG, VIBE], reference_image_multiple_cached: [{ cache_secret_key: 'k' }] };
   assert.equal(anlas(body(vibes)), 2);
   assert.equal(anlas(body(vibes, { model: 'nai-diffusion-3' })), 0);
+  assert.equal(anlas(body(vibes, { model: 'nai-diffusion-9' })), 26 + 2);
   assert.equal(anlas(body({ reference_image: PNG }, { model: 'nai-diffusion-3' })), 0);
   assert.equal(anlas(body({ reference_image_multiple: Array.from({ length: 6 }, () => VIBE) })), 4);
   assert.equal(anlas(body({ director_reference_images: null, reference_image_multiple: null })), 0);
@@ -304,6 +305,8 @@ test('readRequestBody, prices an upscale by its picture, in JSON and in a form',
   assert.equal(anlas({ image: PNG, width: 1536, height: 2048, scale: 2 }, OPUS, 'upscale'), 4);
   const facts = await readForm({ image: 'image', model: 'nai-diffusion-5-curated' }, { image: large }, 'upscale');
   assert.equal(priceOf(facts.billable, OPUS).costAnlas, 3);
+  const asText = await readForm({ image: 'image' }, { image: Buffer.from(large.toString('base64')) }, 'upscale');
+  assert.equal(asText.widthPx, 1472);
 });
 
 test('readRequestBody, reads the other endpoints', () => {
