@@ -2,6 +2,8 @@
 
 /** Lateness up to this is an ordinary slow turn of the event loop. */
 const ORDINARY_LATENESS_MS = 1_000;
+/** Most of the time before the missed deadline, but after the last call, that is taken for blocked as well. */
+const UNSEEN_MS = 30_000;
 /** Granted on top, so that answers which arrived during the block are read before anything expires. */
 const SETTLE_MS = 1_000;
 
@@ -42,7 +44,8 @@ export class DeadlineClock {
     const nowMs = this.now();
     const lateMs = nowMs - Math.max(this.toMonotonic(earliestMs), this.#lastTurnMs);
     if (lateMs > ORDINARY_LATENESS_MS && lateMs < Number.POSITIVE_INFINITY && !this.#hasGranted) {
-      this.#blockedMs += lateMs + SETTLE_MS;
+      // The block began somewhere between the last call and the missed deadline: in favour of those who wait.
+      this.#blockedMs += Math.min(nowMs - this.#lastTurnMs, lateMs + UNSEEN_MS) + SETTLE_MS;
       this.#hasGranted = true;
     }
     this.#lastTurnMs = nowMs;

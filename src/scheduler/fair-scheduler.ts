@@ -146,13 +146,14 @@ export class FairScheduler {
     this.invalidateEligibility();
   }
 
-  /** Changes a slot's state. A job on it runs on. Throws when there is no such slot. */
-  updateSlot(slotId: string, { isAvailable, availableAtMs, capability }: SlotUpdate): void {
+  /** Changes a slot's state; a job on it runs on. False when there is no such slot (it was removed meanwhile). */
+  updateSlot(slotId: string, { isAvailable, availableAtMs, capability }: SlotUpdate): boolean {
     const slot = this.#slots.get(slotId);
-    if (slot === undefined) throw new Error(`Slot "${slotId}" cannot be updated: there is none of that name.`);
+    if (slot === undefined) return false;
     if (isAvailable !== undefined) slot.isAvailable = isAvailable;
     slot.availableAtMs = availableAtMs ?? (isAvailable === undefined ? slot.availableAtMs : Number.POSITIVE_INFINITY);
     if (capability !== undefined) slot.capability = capability;
+    return true;
   }
 
   /** Asks the slots again what they can serve. Call it when an answer of `canServe` changed. */
@@ -399,8 +400,9 @@ export class FairScheduler {
     if (this.#queuedJobs.size >= this.#maxQueued) {
       return { reason: 'queue_full', retryAfterMs: atLeastASecond(estimateTurnMs(this.#queue, classKey)) };
     }
-    if (job.deadlineMs === Number.POSITIVE_INFINITY || (queued === 0 && slots.some(isIdle))) return undefined;
     const leftMs = job.deadlineMs - nowMs;
+    if (leftMs < 0) return { reason: 'deadline_unmeetable', retryAfterMs: atLeastASecond(0) };
+    if (leftMs === Number.POSITIVE_INFINITY || (queued === 0 && slots.some(isIdle))) return undefined;
     let waitMs = estimateWaitMs(this.#queue, clientId, classKey);
     if (waitMs > leftMs) {
       // The client's later deadlines do not count; they are only looked through when it matters.
