@@ -76,8 +76,7 @@ async function runScript({
   lines: ScriptLine[];
   ending: string;
 }> {
-  const script = `clients/with-${client.name}.${client.runtime === 'python' ? 'py' : 'ts'}`;
-  const child = spawn(interpreterOf(client), [fileURLToPath(new URL(script, import.meta.url)), ...features], {
+  const child = spawn(interpreterOf(client), [fileURLToPath(client.script), ...features], {
     cwd: workFolder,
     detached: true, // a process group of its own, so that the client's own children can be ended with it
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { FAULT_KINDS, type FaultKind } from '../simulator/faults.ts';
 import type { SimulatedAccount } from '../simulator/options.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import type { Access } from './access.ts';
@@ -26,12 +27,21 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
+/** Spoils every answer of NovelAI's to a generation in this way. Throws with the ways there are when it is none of them. */
+function plant(simulator: Simulator, fault: string | undefined): void {
+  if (fault === undefined) return;
+  if (!FAULT_KINDS.has(fault))
+    throw new Error(`There is no fault named ${fault}; they are ${[...FAULT_KINDS].join(', ')}`);
+  simulator.faults.add({ kind: fault as FaultKind, path: '/ai/' });
+}
+
 /** The simulator alone, with an account for each client: tells whose fault a failure is. */
-export async function startDirect(clients: readonly ClientSpec[]): Promise<Gateway> {
+export async function startDirect(clients: readonly ClientSpec[], fault?: string): Promise<Gateway> {
   const simulator = await startSimulator({
     accounts: clients.map((client) => account(client.name)),
     latencyFactor: LATENCY_FACTOR,
   });
+  plant(simulator, fault);
   return {
     accessOf: ({ name }) => {
       const { email, password, persistentToken } = account(name);
@@ -44,9 +54,10 @@ export async function startDirect(clients: readonly ClientSpec[]): Promise<Gatew
 }
 
 /** The service with one account in front of the simulator, and a client token for each client. */
-export async function startService(clients: readonly ClientSpec[], folder: string): Promise<Gateway> {
+export async function startService(clients: readonly ClientSpec[], folder: string, fault?: string): Promise<Gateway> {
   const owner = account('owner');
   const simulator = await startSimulator({ accounts: [owner], latencyFactor: LATENCY_FACTOR });
+  plant(simulator, fault);
   const port = await freePort();
   mkdirSync(folder, { recursive: true });
   const service = spawn(

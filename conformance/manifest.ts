@@ -4,9 +4,11 @@ import type { Access } from './access.ts';
 
 /** A client program from a public package registry. */
 export interface ClientSpec {
-  /** Our name for it: its script is `clients/with-<name>`, its folder `.cache/<name>`. */
+  /** Our name for it, and that of its folder in `.cache`. */
   readonly name: string;
   readonly runtime: 'python' | 'node';
+  /** What drives it. */
+  readonly script: URL;
   /** The package's name in PyPI or npm, and the release that is installed. */
   readonly package: string;
   readonly version: string;
@@ -30,6 +32,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'novelai-api',
     runtime: 'python',
+    script: new URL('./clients/with-novelai-api.py', import.meta.url),
     package: 'novelai-api',
     version: '0.34.1',
     features: ['generate', 'img2img', 'infill', 'vibe', 'director', 'upscale', 'tags', 'subscription', 'text', 'login'],
@@ -38,6 +41,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'sillytavern',
     runtime: 'node',
+    script: new URL('./clients/with-sillytavern.ts', import.meta.url),
     package: 'sillytavern',
     version: '1.19.0',
     features: ['generate', 'upscale', 'subscription', 'text'],
@@ -46,6 +50,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'novelai',
     runtime: 'python',
+    script: new URL('./clients/with-novelai.py', import.meta.url),
     package: 'novelai',
     version: '1.3.0',
     minPythonMinor: 12,
@@ -57,6 +62,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'novelai-sdk',
     runtime: 'python',
+    script: new URL('./clients/with-novelai-sdk.py', import.meta.url),
     package: 'novelai-sdk',
     version: '0.14.1',
     features: ['generate', 'stream', 'img2img', 'infill', 'vibe', 'director', 'upscale', 'tags', 'subscription'],
@@ -66,6 +72,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'novelai-python',
     runtime: 'python',
+    script: new URL('./clients/with-novelai-python.py', import.meta.url),
     package: 'novelai-python',
     version: '0.9.0',
     minPythonMinor: 12,
@@ -87,6 +94,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'nekoai-api',
     runtime: 'python',
+    script: new URL('./clients/with-nekoai-api.py', import.meta.url),
     package: 'nekoai-api',
     version: '0.5.0',
     features: [
@@ -107,6 +115,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'novelai-image-mcp',
     runtime: 'python',
+    script: new URL('./clients/with-novelai-image-mcp.py', import.meta.url),
     package: 'novelai-image-mcp',
     version: '0.7.0',
     minPythonMinor: 13,
@@ -116,6 +125,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'mcp-server-novelai',
     runtime: 'python',
+    script: new URL('./clients/with-mcp-server-novelai.py', import.meta.url),
     package: 'mcp-server-novelai',
     version: '0.1.0',
     features: ['generate', 'img2img', 'infill', 'vibe', 'director', 'upscale', 'tags'],
@@ -124,6 +134,7 @@ export const CLIENTS: readonly ClientSpec[] = [
   {
     name: 'openai',
     runtime: 'node',
+    script: new URL('./clients/with-openai.ts', import.meta.url),
     package: 'openai',
     version: '7.57.0',
     features: ['generate', 'text', 'chat'],

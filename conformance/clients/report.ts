@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Feature, isFeature, type Outcome } from '../features.ts';
 
 /** One picture a client gave back, and the size that was asked for (left out where the client may choose). */
-export interface Picture {
+interface Picture {
   readonly data: Uint8Array;
   readonly width?: number;
   readonly height?: number;
