@@ -2,7 +2,7 @@
 import { NOVELAI_MESSAGES } from '../src/novelai/error-form.ts';
 import { priceOf } from '../src/novelai/price.ts';
 import type { Billable } from '../src/novelai/price.ts';
-import type { AccountState } from './accounts.ts';
+import type { AccountState } from './accounts/accounts.ts';
 import type { SimulatorClock } from './clock.ts';
 import type { Exchange } from './exchange.ts';
 import { isChargedFault } from './faults.ts';

@@ -1,7 +1,15 @@
 // Which path is what, on which of NovelAI's hosts, and who may call it (contract 1 and 3).
 import { NOVELAI_MESSAGES } from '../src/novelai/error-form.ts';
 import type { EndpointId } from '../src/novelai/endpoints.ts';
+import { annotateImage, augmentImage } from './endpoints/director-tools.ts';
+import { encodeVibe } from './endpoints/encode-vibe.ts';
+import { generateImageStream } from './endpoints/generate-image-stream.ts';
 import { generateImage } from './endpoints/generate-image.ts';
+import { generateVoice } from './endpoints/generate-voice.ts';
+import { suggestTags } from './endpoints/suggest-tags.ts';
+import { generateText, generateTextStream } from './endpoints/text-generate.ts';
+import { chatCompletions, completions, textModels, tokenCount } from './endpoints/text-openai.ts';
+import { upscale } from './endpoints/upscale.ts';
 import {
   createPersistentToken,
   giftKeys,
@@ -11,6 +19,14 @@ import {
   subscription,
   userData,
 } from './endpoints/user-account.ts';
+import {
+  getClientSettings,
+  getKeystore,
+  objects,
+  putClientSettings,
+  putConsent,
+  putKeystore,
+} from './endpoints/user-storage.ts';
 import type { Role } from './options.ts';
 import { Refusal } from './refusal.ts';
 import type { Slot } from './truth-log.ts';
@@ -29,31 +45,84 @@ export interface Route {
   readonly handle: Handler;
 }
 
-const IMAGE = { role: 'image', auth: 'any' } as const;
+type PlainRoute = Pick<Route, 'endpoint' | 'method' | 'path' | 'handle'> & Partial<Route>;
+
+/** A generation of pictures, which takes the image lock. */
+function image(endpoint: EndpointId, path: string, handle: Handler, role: Role = 'image'): Route {
+  return { endpoint, method: 'POST', path, handle, role, auth: 'any', slot: 'image' };
+}
+
+function text(route: PlainRoute): Route {
+  return { role: 'text', auth: 'any', ...route };
+}
+
+function user(method: string, path: string, handle: Handler, auth: Route['auth'] = 'any'): Route {
+  const endpoint = path.startsWith('/user/objects/') ? 'user-objects' : path.slice(1).replaceAll('/', '-');
+  return { endpoint: endpoint as EndpointId, method, path, handle, role: 'image', auth };
+}
 
 const ROUTES: readonly Route[] = [
+  image('generate-image', '/ai/generate-image', generateImage),
+  image('generate-image-stream', '/ai/generate-image-stream', generateImageStream),
+  image('augment-image', '/ai/augment-image', augmentImage),
+  image('encode-vibe', '/ai/encode-vibe', encodeVibe),
+  image('upscale', '/ai/upscale', upscale),
+  image('annotate-image', '/ai/annotate-image', annotateImage, 'api'),
   {
-    ...IMAGE,
-    endpoint: 'generate-image',
-    method: 'POST',
-    path: '/ai/generate-image',
-    slot: 'image',
-    handle: generateImage,
+    endpoint: 'suggest-tags',
+    method: 'GET',
+    path: '/ai/generate-image/suggest-tags',
+    role: 'image',
+    auth: 'none',
+    handle: suggestTags,
   },
-  { ...IMAGE, endpoint: 'user-login', method: 'POST', path: '/user/login', auth: 'none', handle: login },
-  { ...IMAGE, endpoint: 'user-subscription', method: 'GET', path: '/user/subscription', handle: subscription },
-  { ...IMAGE, endpoint: 'user-data', method: 'GET', path: '/user/data', handle: userData },
-  { ...IMAGE, endpoint: 'user-information', method: 'GET', path: '/user/information', handle: information },
-  { ...IMAGE, endpoint: 'user-priority', method: 'GET', path: '/user/priority', handle: priority },
-  { ...IMAGE, endpoint: 'user-giftkeys', method: 'GET', path: '/user/giftkeys', handle: giftKeys },
   {
-    ...IMAGE,
-    endpoint: 'user-create-persistent-token',
-    method: 'POST',
-    path: '/user/create-persistent-token',
-    auth: 'session',
-    handle: createPersistentToken,
+    endpoint: 'generate-voice',
+    method: 'GET',
+    path: '/ai/generate-voice',
+    role: 'api',
+    auth: 'any',
+    handle: generateVoice,
   },
+
+  text({ endpoint: 'text-generate', method: 'POST', path: '/ai/generate', slot: 'text', handle: generateText }),
+  text({
+    endpoint: 'text-generate-stream',
+    method: 'POST',
+    path: '/ai/generate-stream',
+    slot: 'text',
+    handle: generateTextStream,
+  }),
+  text({
+    endpoint: 'text-completions',
+    method: 'POST',
+    path: '/oa/v1/completions',
+    slot: 'text',
+    handle: completions,
+  }),
+  text({
+    endpoint: 'text-chat-completions',
+    method: 'POST',
+    path: '/oa/v1/chat/completions',
+    slot: 'text',
+    handle: chatCompletions,
+  }),
+  text({ endpoint: 'text-token-count', method: 'POST', path: '/oa/v1/internal/token-count', handle: tokenCount }),
+  text({ endpoint: 'text-models', method: 'GET', path: '/oa/v1/models', handle: textModels }),
+
+  user('POST', '/user/login', login, 'none'),
+  user('POST', '/user/create-persistent-token', createPersistentToken, 'session'),
+  user('GET', '/user/subscription', subscription),
+  user('GET', '/user/data', userData),
+  user('GET', '/user/information', information),
+  user('GET', '/user/priority', priority),
+  user('GET', '/user/giftkeys', giftKeys),
+  user('PUT', '/user/consent', putConsent),
+  user('GET', '/user/keystore', getKeystore, 'session'),
+  user('PUT', '/user/keystore', putKeystore, 'session'),
+  user('GET', '/user/clientsettings', getClientSettings, 'session'),
+  user('PUT', '/user/clientsettings', putClientSettings, 'session'),
+  ...['GET', 'PUT', 'PATCH', 'DELETE'].map((method) => user(method, '/user/objects/', objects, 'session')),
 ];
 
 /** Where NovelAI's account calls used to live, and what is answered there now (contract 1). */

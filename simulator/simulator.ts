@@ -2,11 +2,11 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { AccountBook } from './accounts.ts';
-import type { AccountState, BalanceChange } from './accounts.ts';
-import { Authority } from './auth.ts';
+import { AccountBook } from './accounts/accounts.ts';
+import type { AccountState, BalanceChange } from './accounts/accounts.ts';
+import { Authority } from './accounts/authority.ts';
 import { SimulatorClock } from './clock.ts';
-import { createControlServer } from './control-api.ts';
+import { createControlServer } from './control/control-api.ts';
 import { FaultPlan } from './faults.ts';
 import { GenerationLocks } from './generation.ts';
 import { Artist } from './images/artist.ts';

@@ -1,6 +1,6 @@
 // Everything a handler may touch, in one place.
-import type { AccountBook } from './accounts.ts';
-import type { Authority } from './auth.ts';
+import type { AccountBook } from './accounts/accounts.ts';
+import type { Authority } from './accounts/authority.ts';
 import type { SimulatorClock } from './clock.ts';
 import type { Exchange } from './exchange.ts';
 import type { FaultPlan } from './faults.ts';

@@ -4,8 +4,8 @@ import { brotliCompress, constants } from 'node:zlib';
 import type { Exchange, HeaderList } from '../exchange.ts';
 import { generate } from '../generation.ts';
 import type { TimedWork } from '../latency.ts';
-import { readImageRequest } from '../image-request.ts';
-import type { ImageRequest } from '../image-request.ts';
+import { readImageRequest } from '../images/image-request.ts';
+import type { ImageRequest } from '../images/image-request.ts';
 import type { World } from '../world.ts';
 
 /** The headers of every ZIP of pictures; never `application/zip` (contract 8, "must keep exact"). */
@@ -69,7 +69,8 @@ export function workOf({
   };
 }
 
-async function allPictures(request: ImageRequest, world: World): Promise<Buffer[]> {
+/** Gives every sample's picture, in order. */
+export async function allPictures(request: ImageRequest, world: World): Promise<Buffer[]> {
   const pictures: Buffer[] = [];
   for (let sample = 0; sample < request.samples; sample++) pictures.push(await world.artist.pictureOf(request, sample));
   return pictures;

@@ -1,6 +1,6 @@
 // The account calls: login, persistent token, subscription, and what the web client reads at its start (contract 2.3, 2.4, 3.9).
 import { NOVELAI_MESSAGES } from '../../src/novelai/error-form.ts';
-import type { AccountState } from '../accounts.ts';
+import type { AccountState } from '../accounts/accounts.ts';
 import type { Exchange } from '../exchange.ts';
 import { Refusal } from '../refusal.ts';
 import { parseMembers, textOf } from '../request-body.ts';

@@ -7,12 +7,13 @@ import { makeCannedAnswer } from './canned.ts';
 import type { CannedAnswer } from './canned.ts';
 import { encodeJpeg, encodeWebp } from './other-formats.ts';
 import { drawPicture } from './picture.ts';
-import type { ImageRequest } from '../image-request.ts';
+import type { ImageRequest } from './image-request.ts';
 
 const CACHE_BYTES = 96 * 1024 ** 2;
 /** Intermediates are a quarter of the picture a side, which gives JPEGs of 9-18 kB (contract 3.2). */
 const INTERMEDIATE_SCALE = 0.25;
 const SMALLEST_SIDE_PX = 8;
+const CANNED_IDENTITY = '0'.repeat(64);
 
 export class Artist {
   readonly #imageScale: number;
@@ -46,7 +47,8 @@ export class Artist {
     return this.#kept(`${request.format} ${identity}`, () => {
       const seed = request.seed + sample;
       const texts = generatedTexts(request, seed, identity);
-      const size = this.#scaled(request.widthPx, request.heightPx);
+      const factor = request.billable.isUpscaled === true ? 2 : 1;
+      const size = this.#scaled(request.widthPx * factor, request.heightPx * factor);
       const rgba = drawPicture({ identity, ...size, caption: `${request.prompt} #${seed}` });
       return request.format === 'webp' ? encodeWebp({ ...size, rgba, texts }) : encodePng({ ...size, rgba, texts });
     });
@@ -69,9 +71,13 @@ export class Artist {
 
   /** Gives the JPEG of a sample after a step; `progress` runs from 0 to 1. */
   intermediateOf(request: ImageRequest, sample: number, progress: number): Promise<Buffer> {
-    const identity = request.identityOf(sample);
+    if (this.#canned) return this.#jpeg(CANNED_IDENTITY, 832, 1216, 1);
+    return this.#jpeg(request.identityOf(sample), request.widthPx, request.heightPx, progress);
+  }
+
+  #jpeg(identity: string, widthPx: number, heightPx: number, progress: number): Promise<Buffer> {
     return this.#kept(`jpeg ${progress.toFixed(3)} ${identity}`, () => {
-      const size = this.#scaled(request.widthPx * INTERMEDIATE_SCALE, request.heightPx * INTERMEDIATE_SCALE);
+      const size = this.#scaled(widthPx * INTERMEDIATE_SCALE, heightPx * INTERMEDIATE_SCALE);
       const rgba = drawPicture({ identity, ...size, caption: '', unfinished: 1 - progress });
       return encodeJpeg({ ...size, rgba });
     });

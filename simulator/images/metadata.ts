@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ModelGeneration } from '../../src/novelai/models.ts';
 import type { PngText } from '../../src/novelai/png.ts';
-import type { ImageRequest } from '../image-request.ts';
+import type { ImageRequest } from './image-request.ts';
 
 /** V4's is made up; the others were captured. */
 const SOURCES: Record<ModelGeneration, string> = {

@@ -1,7 +1,7 @@
 // The answer of a `status` fault: NovelAI's error form, the edge's HTML, or nothing.
-import { ERROR_CONTENT_TYPE, errorBody, NOVELAI_MESSAGES } from '../src/novelai/error-form.ts';
-import type { Answer } from './exchange.ts';
-import type { FaultRule } from './faults.ts';
+import { ERROR_CONTENT_TYPE, errorBody, NOVELAI_MESSAGES } from '../../src/novelai/error-form.ts';
+import type { Answer } from '../exchange.ts';
+import type { FaultRule } from '../faults.ts';
 import { htmlPage } from './html-page.ts';
 
 const SENTENCES: Readonly<Record<number, string>> = {

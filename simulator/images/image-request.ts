@@ -1,16 +1,17 @@
 // Reads a generate-image request and refuses what NovelAI refuses (contract 4 and 5).
 import { hash } from 'node:crypto';
-import { NOVELAI_MESSAGES } from '../src/novelai/error-form.ts';
-import { findModel } from '../src/novelai/models.ts';
-import type { ModelInfo } from '../src/novelai/models.ts';
-import type { BillableGeneration } from '../src/novelai/price.ts';
-import type { Exchange } from './exchange.ts';
-import { hashOf } from './hashing.ts';
+import { NOVELAI_MESSAGES } from '../../src/novelai/error-form.ts';
+import { imageFormat } from '../../src/novelai/image-size.ts';
+import { findModel } from '../../src/novelai/models.ts';
+import type { ModelInfo } from '../../src/novelai/models.ts';
+import type { BillableGeneration } from '../../src/novelai/price.ts';
+import type { Exchange } from '../exchange.ts';
+import { hashOf } from '../hashing.ts';
 import { ImageFields } from './image-fields.ts';
-import { Refusal } from './refusal.ts';
-import { isMembers, numberOf, readBody, textOf } from './request-body.ts';
-import type { Members, RequestBody } from './request-body.ts';
-import type { World } from './world.ts';
+import { Refusal } from '../refusal.ts';
+import { isMembers, numberOf, readBody, textOf } from '../request-body.ts';
+import type { Members, RequestBody } from '../request-body.ts';
+import type { World } from '../world.ts';
 
 export interface ImageRequest {
   readonly model: ModelInfo;
@@ -24,7 +25,9 @@ export interface ImageRequest {
   /** Of sample 0; sample i has seed + i. */
   readonly seed: number;
   readonly strength: number;
+  /** It starts from a picture: `img2img` with one. */
   readonly hasImage: boolean;
+  /** It paints over part of one: `infill`. */
   readonly hasMask: boolean;
   /** Vibes in base64, as the metadata repeats them. */
   readonly vibes: readonly string[];
@@ -44,6 +47,8 @@ const LARGEST_AREA_PX = 3_145_728;
 const MOST_STEPS = 50;
 const MOST_SAMPLES = 8;
 const SIDE_STEP_PX = 64;
+/** From this area on, V3's automatic SMEA switches itself on (contract 4.4). */
+const AUTO_SMEA_AREA_PX = 2_166_785;
 const LARGEST_SEED = 4_294_967_295;
 /** What Go's zip writer leaves behind an error: the end record of an empty archive. */
 const EMPTY_ZIP = Buffer.concat([Buffer.from('PK\u0005\u0006'), Buffer.alloc(18)]);
@@ -133,8 +138,8 @@ function assemble(ingredients: Ingredients, world: World): ImageRequest {
     ...size,
     seed,
     strength,
-    hasImage: image !== undefined,
-    hasMask: mask !== undefined,
+    hasImage: action === 'img2img' && image !== undefined,
+    hasMask: action === 'infill',
     vibes: references.map((bytes) => bytes.toString('base64')),
     format,
     stream: textOf(parameters, 'stream'),
@@ -172,27 +177,26 @@ function isSide(sidePx: number): boolean {
 }
 
 function billableOf(
-  ingredients: Ingredients,
-  { widthPx, heightPx, steps, samples }: Pick<ImageRequest, 'widthPx' | 'heightPx' | 'steps' | 'samples'>,
+  { model, parameters, action, image, references, characterReferences }: Ingredients,
+  size: Pick<ImageRequest, 'widthPx' | 'heightPx' | 'steps' | 'samples'>,
 ): BillableGeneration {
-  const { model, parameters, image, mask, references, characterReferences } = ingredients;
+  const isAutoSmea = parameters['autoSmea'] === true && size.widthPx * size.heightPx >= AUTO_SMEA_AREA_PX;
+  // Where vibes must be encoded, a plain picture among them is encoded on the way, at the price of encode-vibe.
+  const rawVibes = model.features.vibe === 'raw' ? [] : references.filter((vibe) => imageFormat(vibe) !== undefined);
   return {
     kind: 'generate',
     model: model.id,
-    widthPx,
-    heightPx,
-    steps,
-    samples,
-    isSmea: parameters['sm'] === true,
+    ...size,
+    isSmea: parameters['sm'] === true || isAutoSmea,
     isSmeaDyn: parameters['sm_dyn'] === true,
-    hasImage: image !== undefined,
-    hasMask: mask !== undefined,
+    hasImage: action === 'img2img' && image !== undefined,
+    hasMask: action === 'infill',
     strength: numberOf(parameters, 'strength'),
     inpaintStrength: numberOf(parameters, 'inpaintImg2ImgStrength'),
     vibes: references.length,
-    // Encoding has a request and a price of its own (contract 7.1).
-    unencodedVibes: 0,
+    unencodedVibes: rawVibes.length,
     characterReferences: characterReferences.length,
+    isUpscaled: isMembers(parameters['upscale']),
   };
 }
 

@@ -1,9 +1,9 @@
 // Where a request's pictures are: inline base64, form parts, or kept from an earlier request under a cache key (contract 3.4).
-import { NOVELAI_MESSAGES } from '../src/novelai/error-form.ts';
-import type { AccountState } from './accounts.ts';
-import { Refusal } from './refusal.ts';
-import { arrayOf, isMembers, textOf } from './request-body.ts';
-import type { Members } from './request-body.ts';
+import { NOVELAI_MESSAGES } from '../../src/novelai/error-form.ts';
+import type { AccountState } from '../accounts/accounts.ts';
+import { Refusal } from '../refusal.ts';
+import { arrayOf, isMembers, textOf } from '../request-body.ts';
+import type { Members } from '../request-body.ts';
 
 /** How much of a wrong part name the error repeats: `iVBORw0KGgo...`, as captured. */
 const QUOTED_CHARACTERS = 11;

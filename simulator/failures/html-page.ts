@@ -1,5 +1,5 @@
 // The pages of the edge in front of NovelAI: HTML where a client expects JSON (contract 1, 2.5, 5).
-import type { Answer } from './exchange.ts';
+import type { Answer } from '../exchange.ts';
 
 const TITLES: Readonly<Record<number, string>> = {
   403: 'Attention Required! | Cloudflare',

@@ -1,9 +1,9 @@
 // The simulated accounts: their balances, subscriptions, V5 allowance and credentials.
 import { createHash } from 'node:crypto';
-import { deriveAccessKey } from '../src/novelai/access-key.ts';
-import type { PayingAccount } from '../src/novelai/price.ts';
-import type { SimulatorClock } from './clock.ts';
-import type { SimulatedAccount, Tier } from './options.ts';
+import { deriveAccessKey } from '../../src/novelai/access-key.ts';
+import type { PayingAccount } from '../../src/novelai/price.ts';
+import type { SimulatorClock } from '../clock.ts';
+import type { SimulatedAccount, Tier } from '../options.ts';
 
 /** Seconds for the allowance to grow by 1 %: 11 % a day (contract 3.9). */
 export const SECONDS_PER_ALLOWANCE_PERCENT = 7888;

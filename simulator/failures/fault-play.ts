@@ -1,9 +1,9 @@
 // Plays a fault: instead of handling the request, or on the answer it would have had.
-import type { Answer, Exchange } from './exchange.ts';
+import type { Answer, Exchange } from '../exchange.ts';
 import { faultAnswer } from './fault-answer.ts';
 import { BEFORE_CUT_MS, noise } from './faulty-body.ts';
-import type { FaultRule } from './faults.ts';
-import type { World } from './world.ts';
+import type { FaultRule } from '../faults.ts';
+import type { World } from '../world.ts';
 
 const SLOW_PIECES = 20;
 

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { AccountBook, AccountState } from './accounts.ts';
-import type { SimulatorClock } from './clock.ts';
-import { signSessionToken, verifySessionToken } from './jwt.ts';
-import type { SessionClaims } from './jwt.ts';
-import type { SeededRandom } from './random.ts';
+import type { SimulatorClock } from '../clock.ts';
+import { signSessionToken, verifySessionToken } from './session-token.ts';
+import type { SessionClaims } from './session-token.ts';
+import type { SeededRandom } from '../random.ts';
 
 /** Whom a request comes from, and by which kind of token: some endpoints take only a session's. */
 export interface Identity {

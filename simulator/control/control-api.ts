@@ -11,9 +11,9 @@ import {
   someAccountSchema,
   tokenSchema,
 } from './control-schema.ts';
-import type { AccountState } from './accounts.ts';
-import type { Simulator } from './simulator.ts';
-import type { TruthRow } from './truth-log.ts';
+import type { AccountState } from '../accounts/accounts.ts';
+import type { Simulator } from '../simulator.ts';
+import type { TruthRow } from '../truth-log.ts';
 
 /** One thing that can be asked or ordered. The path's last part may be `:key`. */
 interface Command {

@@ -1,8 +1,8 @@
 // A streamed body that goes wrong on its way, as the request's fault says.
-import type { Exchange, HeaderList } from './exchange.ts';
+import type { Exchange, HeaderList } from '../exchange.ts';
 import { faultAnswer } from './fault-answer.ts';
-import type { FaultRule } from './faults.ts';
-import { SeededRandom } from './random.ts';
+import type { FaultRule } from '../faults.ts';
+import { SeededRandom } from '../random.ts';
 
 /** Long enough for what was written before a cut to reach the client: a reset overtakes unsent bytes. */
 export const BEFORE_CUT_MS = 25;
