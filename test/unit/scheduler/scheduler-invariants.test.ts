@@ -8,7 +8,7 @@ import type { Assignment, Job, SchedulerStats, Submission } from '../../../src/s
 import { BrokenRule, SchedulerTruth } from './scheduler-truth.ts';
 import type { Command, Rule } from './scheduler-truth.ts';
 
-const ALL_RULES: Rule[] = ['I1', 'I3', 'lost', 'virtual time', 'place'];
+const ALL_RULES: Rule[] = ['I1', 'I3', 'lost', 'virtual time', 'place', 'forecast'];
 
 const submit = fc.record({
   kind: fc.constant('submit' as const),

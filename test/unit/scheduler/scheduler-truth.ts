@@ -2,7 +2,7 @@
 
 import type { Assignment, FairScheduler, Job } from '../../../src/scheduler/fair-scheduler.ts';
 
-export type Rule = 'I1' | 'I3' | 'lost' | 'virtual time' | 'place';
+export type Rule = 'I1' | 'I3' | 'lost' | 'virtual time' | 'place' | 'forecast';
 
 /** A broken promise, named for the rule. */
 export class BrokenRule extends Error {
@@ -187,6 +187,7 @@ export class SchedulerTruth {
       this.#fail('virtual time', `fell from ${this.#virtualTimeMs} to ${virtualTimeMs}`);
     this.#virtualTimeMs = virtualTimeMs;
     this.#checkNothingIdles();
+    if (this.#rules.has('forecast')) this.#checkForecast();
   }
 
   #accept({ jobId, slotId, leaseId }: Assignment): void {
@@ -227,6 +228,20 @@ export class SchedulerTruth {
         const holds = inFlight.get(job.clientId)?.length ?? 0;
         if (holds >= (this.#caps.get(job.clientId) ?? Number.POSITIVE_INFINITY)) continue;
         this.#fail('I3', `${slot.slotId} idles while ${job.jobId} waits`);
+      }
+    }
+  }
+
+  /** A forecast names every queued job, in a sensible order, and (by the other rules) disturbs nothing. */
+  #checkForecast(): void {
+    const forecasts = this.#scheduler.forecastAll();
+    for (const { jobId, state } of this.#jobs.values()) {
+      const forecast = forecasts.get(jobId);
+      if ((forecast !== undefined) !== (state === 'queued')) this.#fail('forecast', `${jobId} is ${state}`);
+      if (forecast === undefined) continue;
+      const { position, etaP50Ms, etaP90Ms } = forecast;
+      if (!(position >= 1 && etaP50Ms >= 0 && etaP90Ms >= etaP50Ms)) {
+        this.#fail('forecast', `${jobId}: position ${position}, p50 ${etaP50Ms}, p90 ${etaP90Ms}`);
       }
     }
   }
