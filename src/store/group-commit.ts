@@ -1,0 +1,140 @@
+// Lets many small writes share one SQLite transaction, and keeps one that fails from harming the others.
+import type { DatabaseSync } from 'node:sqlite';
+import type { Kysely } from 'kysely';
+import type { Schema } from './schema.ts';
+import type { Queries, WriteOptions } from './store.ts';
+import { asStoreError, faultOf, StoreUnavailableError } from './store-error.ts';
+
+/** Bounds how long one transaction keeps the event loop: about 20 ms of ledger rows. */
+const MAX_BATCH = 128;
+
+interface Item {
+  work: (tx: Queries) => Promise<unknown>;
+  isDurable: boolean;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** What became of one item inside its transaction. */
+type Result = { item: Item; isOk: true; value: unknown } | { item: Item; isOk: false; error: unknown };
+
+export interface GroupCommitOptions {
+  database: DatabaseSync;
+  db: Kysely<Schema>;
+  /** Resolves when all that was committed before is on the disk. */
+  flush: () => Promise<void>;
+}
+
+/**
+ * Writes that arrive in one turn of the event loop run one after the other in one transaction, each inside a savepoint. An item
+ * that throws is rolled back alone. When SQLite itself gives up the transaction (disk full, read-only), nothing of the batch is
+ * stored, and each item gets one more chance in a transaction of its own.
+ */
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  readonly #batches = new Set<Promise<void>>();
+  #queue: Item[] = [];
+  #running: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+  }
+
+  add<T>(work: (tx: Queries) => Promise<T>, { isDurable = true }: WriteOptions = {}): Promise<T> {
+    if (this.#isClosed) return Promise.reject(new StoreUnavailableError('closed'));
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ work, isDurable, resolve: (value) => resolve(value as T), reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Takes nothing more, and resolves when everything taken has ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    while (this.#running) await this.#running;
+    await Promise.all(this.#batches);
+  }
+
+  async #run(): Promise<void> {
+    do {
+      // Everything else that this turn of the loop brings joins the same transaction.
+      await new Promise((resolve) => setImmediate(resolve));
+      // Not waited for: while one batch is on its way to the disk, the next one is already being written.
+      const batch = this.#runBatch(this.#queue.splice(0, MAX_BATCH)).finally(() => this.#batches.delete(batch));
+      this.#batches.add(batch);
+    } while (this.#queue.length > 0);
+    this.#running = undefined;
+  }
+
+  async #runBatch(items: Item[]): Promise<void> {
+    const committed: { item: Item; value: unknown }[] = [];
+    for (const result of await this.#resultsOf(items)) {
+      const { item } = result;
+      if (!result.isOk) item.reject(asStoreError(result.error));
+      else if (item.isDurable) committed.push(result);
+      else item.resolve(result.value);
+    }
+    if (committed.length === 0) return;
+    try {
+      await this.#options.flush();
+      for (const { item, value } of committed) item.resolve(value);
+    } catch (cause) {
+      for (const { item } of committed)
+        item.reject(new StoreUnavailableError(faultOf(cause) ?? 'io', { cause, isInDoubt: true }));
+    }
+  }
+
+  async #resultsOf(items: Item[]): Promise<Result[]> {
+    try {
+      const together = await this.#transact(items);
+      if (together) return together;
+      const alone: Result[] = [];
+      for (const item of items) alone.push(...((await this.#transact([item])) ?? []));
+      return alone;
+    } catch (error) {
+      return items.map((item) => ({ item, isOk: false, error }));
+    }
+  }
+
+  /** Gives one result for each item, or undefined when SQLite gave up the transaction and single items may yet succeed. */
+  #transact(items: Item[]): Promise<Result[] | undefined> {
+    const { database, db } = this.#options;
+    const isAlone = items.length === 1;
+    return db.connection().execute(async (connection) => {
+      try {
+        database.exec('begin immediate');
+      } catch (error) {
+        // Another process writes, or nothing can be written: no item would fare better alone, and each try may block.
+        return items.map((item) => ({ item, isOk: false, error }));
+      }
+      try {
+        const results: Result[] = [];
+        for (const item of items) {
+          const result = await this.#runItem(item, connection, isAlone);
+          if (!result.isOk && !database.isTransaction) throw result.error;
+          results.push(result);
+        }
+        database.exec('commit');
+        return results;
+      } catch (error) {
+        if (database.isTransaction) database.exec('rollback');
+        return isAlone ? items.map((item) => ({ item, isOk: false, error })) : undefined;
+      }
+    });
+  }
+
+  async #runItem(item: Item, connection: Queries, isAlone: boolean): Promise<Result> {
+    const { database } = this.#options;
+    if (!isAlone) database.exec('savepoint item');
+    try {
+      const value = await item.work(connection);
+      if (!isAlone) database.exec('release item');
+      return { item, isOk: true, value };
+    } catch (error) {
+      if (isAlone) throw error;
+      if (database.isTransaction) database.exec('rollback to item; release item');
+      return { item, isOk: false, error };
+    }
+  }
+}
