@@ -115,9 +115,10 @@ async function receiveBody(world: World, exchange: Exchange): Promise<boolean> {
   const { bodyLimitBytes, hashesBodies, recordsBodies } = world.options;
   const chunks: Buffer[] = [];
   try {
-    for await (const chunk of request) {
+    // Not destroyed when the loop ends early: the refusal still has to go out on this connection.
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
       row.requestBytes += (chunk as Buffer).length;
-      if (row.requestBytes > bodyLimitBytes) throw new Refusal(413, 'Request Entity Too Large');
+      if (row.requestBytes > bodyLimitBytes) throw tooLong(exchange);
       chunks.push(chunk as Buffer);
     }
   } catch (error) {
@@ -129,4 +130,11 @@ async function receiveBody(world: World, exchange: Exchange): Promise<boolean> {
   if (hashesBodies) row.requestSha256 = hashOf(exchange.body);
   if (recordsBodies) row.body = exchange.body;
   return true;
+}
+
+/** The rest of the body is read to nowhere, and the connection closed behind the answer. */
+function tooLong({ request, response }: Exchange): Refusal {
+  request.resume();
+  response.shouldKeepAlive = false;
+  return new Refusal(413, 'Request Entity Too Large');
 }
