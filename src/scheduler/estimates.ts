@@ -46,14 +46,15 @@ const FASTEST_MS = 50;
  * Formula by kind: a fixed part and a part per megapixel and step (per token for text). Sources: 832x1216 at 23 steps took
  * 3.2-3.7 s (contract 3.1), background removal 14.6 s (contract 3.5); the rest is set to be in the right order of magnitude.
  */
-const PRIORS_MS: Record<string, { fixedMs: number; perMegapixelStepMs: number; perStepMs: number }> = {
-  generate: { fixedMs: 900, perMegapixelStepMs: 110, perStepMs: 0 },
-  augment: { fixedMs: 2_000, perMegapixelStepMs: 110, perStepMs: 0 },
-  'bg-removal': { fixedMs: 5_000, perMegapixelStepMs: 340, perStepMs: 0 },
-  upscale: { fixedMs: 5_000, perMegapixelStepMs: 0, perStepMs: 0 },
-  'encode-vibe': { fixedMs: 2_000, perMegapixelStepMs: 0, perStepMs: 0 },
-  text: { fixedMs: 1_000, perMegapixelStepMs: 0, perStepMs: 30 },
-};
+const PRIORS_MS = new Map<string, { fixedMs: number; perMegapixelStepMs: number; perStepMs: number }>([
+  ['generate', { fixedMs: 900, perMegapixelStepMs: 110, perStepMs: 0 }],
+  ['augment', { fixedMs: 2_000, perMegapixelStepMs: 110, perStepMs: 0 }],
+  ['bg-removal', { fixedMs: 5_000, perMegapixelStepMs: 340, perStepMs: 0 }],
+  ['upscale', { fixedMs: 5_000, perMegapixelStepMs: 0, perStepMs: 0 }],
+  ['encode-vibe', { fixedMs: 2_000, perMegapixelStepMs: 0, perStepMs: 0 }],
+  ['text', { fixedMs: 1_000, perMegapixelStepMs: 0, perStepMs: 30 }],
+]);
+const UNKNOWN_PRIOR_MS = { fixedMs: 2_000, perMegapixelStepMs: 110, perStepMs: 0 };
 /** V5 is priced at 1.5 times the others (contract 7.1) and taken to be slower in the same measure. */
 const V5_FACTOR = 1.5;
 
@@ -106,7 +107,7 @@ export class HoldingTimeEstimates {
 }
 
 function priorMs({ kind, model, pixels, steps, samples }: Workload): number {
-  const prior = PRIORS_MS[kind] ?? { fixedMs: 900, perMegapixelStepMs: 110, perStepMs: 0 };
+  const prior = PRIORS_MS.get(kind) ?? UNKNOWN_PRIOR_MS;
   const factor = model.startsWith('nai-diffusion-5') ? V5_FACTOR : 1;
   const perSampleMs = (pixels / 1e6) * steps * prior.perMegapixelStepMs * factor + steps * prior.perStepMs;
   return Math.max(FASTEST_MS, prior.fixedMs + perSampleMs * Math.max(1, samples));

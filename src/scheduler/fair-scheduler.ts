@@ -6,64 +6,37 @@ import type { Running } from './fair-queue.ts';
 import { QueueForecast } from './queue-forecast.ts';
 import { IndexedHeap } from './indexed-heap.ts';
 import type { QueuedJob } from './lane.ts';
-import type { Assignment, Band, ClientPolicy, Forecast, Job, RefusalReason, Submission } from './scheduler-types.ts';
+import type {
+  Assignment,
+  Band,
+  ClientPolicy,
+  FairSchedulerOptions,
+  Forecast,
+  Job,
+  RefusalReason,
+  ReleaseOptions,
+  SchedulerStats,
+  SlotUpdate,
+  Submission,
+} from './scheduler-types.ts';
 import { SlotTable, isIdle } from './slot-table.ts';
 import type { SlotOptions } from './slot-table.ts';
 import { estimateTurnMs, estimateWaitMs, workDueBeforeMs } from './wait-estimate.ts';
 
-export type { Assignment, Band, ClientPolicy, Forecast, Job, RefusalReason, Submission } from './scheduler-types.ts';
+export type {
+  Assignment,
+  Band,
+  ClientPolicy,
+  FairSchedulerOptions,
+  Forecast,
+  Job,
+  RefusalReason,
+  ReleaseOptions,
+  SchedulerStats,
+  SlotUpdate,
+  Submission,
+} from './scheduler-types.ts';
 export type { SlotOptions } from './slot-table.ts';
-
-export interface FairSchedulerOptions {
-  /** Monotonic milliseconds from any origin. */
-  nowMs: () => number;
-  /** Most jobs that may wait in all; further ones are refused. */
-  maxQueued: number;
-  /** Head start of each band in virtual milliseconds (slot time of a client of weight 1): greater = later. */
-  bandOffsetsMs?: Record<Band, number>;
-  /** Policy of clients for which `setClient` was not called. */
-  defaultPolicy?: ClientPolicy;
-  /** The operator's choice "at most M-1 slots for one client when M is at least 4 and others wait". */
-  sharesLastSlot?: boolean;
-  /** Called once for each assignment, after the scheduler's state is settled; it may call the scheduler back. */
-  onAssign?: (assignment: Assignment) => void;
-}
-
-export interface ReleaseOptions {
-  /** The assignment's lease. Given and no longer the slot's, the call is a late repeat and does nothing. */
-  leaseId?: number;
-  /** Time the slot was really held; the default is the time since the assignment. */
-  heldMs?: number;
-  /** Whether the client is charged for it; the default is yes, unless the job was requeued. */
-  isCharged?: boolean;
-}
-
-/** Changes to a slot's state. */
-export interface SlotUpdate {
-  /** False while the account cools, drains, is refreshed or disabled: it gets no further job. */
-  isAvailable?: boolean;
-  /** When an unavailable slot is expected back (monotonic); read by the forecast only. */
-  availableAtMs?: number;
-  capability?: number;
-}
-
-export interface SchedulerStats {
-  queued: number;
-  running: number;
-  slots: number;
-  idleSlots: number;
-  /** Clients in memory: with something queued, running, or a debt that virtual time has not passed yet. */
-  clients: number;
-  queuedWorkMs: number;
-  virtualTimeMs: number;
-  assigned: number;
-  cancelled: number;
-  expired: number;
-  requeued: number;
-  refused: Record<RefusalReason, number>;
-  /** Time granted back to deadlines because the event loop was blocked. */
-  blockedMs: number;
-}
 
 /** A held slot. */
 interface Lease extends Running {
@@ -200,7 +173,7 @@ export class FairScheduler {
     };
     this.#enter(queued);
     const position = this.#queue.client(job.clientId)?.queued ?? 1;
-    this.#forecast.observeArrival(job.estimateMs, { isAlone: position === 1, nowMs });
+    this.#forecast.observeArrival(queued, { isAlone: position === 1, nowMs });
     return { isAccepted: true, position };
   }
 

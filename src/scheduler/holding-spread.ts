@@ -2,7 +2,7 @@
 
 const KEPT_RATIOS = 256;
 /** What is believed before anything was seen: a modest spread around the estimate. */
-const PRIOR_RATIOS = [0.75, 0.85, 0.9, 0.95, 1, 1, 1.05, 1.1, 1.2, 1.4];
+const PRIOR_RATIOS = [0.75, 0.85, 0.9, 0.95, 1, 1, 1.05, 1.1, 1.15, 1.25];
 /** A job that outlasted every ratio seen is expected to need this much more of its estimate. */
 const OVERTIME_RATIO = 0.1;
 

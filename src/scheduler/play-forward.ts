@@ -38,8 +38,14 @@ interface Event {
   readonly apply: () => void;
 }
 
+export interface Play {
+  starts: PlannedStart[];
+  /** What still waits after the last start that was played. */
+  rest: { queued: number; workMs: number; activeWeight: number };
+}
+
 /** The order in which jobs start if each runs as long as is usual for its estimate. Uses the very queue that dispatches. */
-export function playForward({ queue, slots, running, nowMs, sampler, maxStarts }: PlayInput): PlannedStart[] {
+export function playForward({ queue, slots, running, nowMs, sampler, maxStarts }: PlayInput): Play {
   const copiedSlots = slots.copy();
   const copy = queue.copy(copiedSlots);
   const events = new IndexedHeap<Event>({ isBefore: (a, b) => a.atMs < b.atMs });
@@ -85,7 +91,10 @@ export function playForward({ queue, slots, running, nowMs, sampler, maxStarts }
     atMs = event.atMs;
     event.apply();
   }
-  return starts;
+  return {
+    starts,
+    rest: { queued: copy.queued, workMs: copy.queuedWorkMs, activeWeight: copy.activeWeight },
+  };
 }
 
 export interface SpreadInput {

@@ -7,17 +7,19 @@ import { isJobBefore } from './lane.ts';
 import { Overtaking } from './overtaking.ts';
 import type { QueuedJob } from './lane.ts';
 import { playForward, spreadOfStarts } from './play-forward.ts';
-import type { PlannedStart, RunningSince, WaitQuantiles } from './play-forward.ts';
+import type { PlannedStart, Play, RunningSince, WaitQuantiles } from './play-forward.ts';
 import type { Forecast } from './scheduler-types.ts';
 import { createSeededRandom } from './seeded-random.ts';
 import type { SlotTable } from './slot-table.ts';
-import { estimateTurnMs, estimateWaitMs } from './wait-estimate.ts';
+import { countUsableSlots, estimateTurnMs, estimateWaitMs, flowMs } from './wait-estimate.ts';
 
 const SHORTEST_INTERVAL_MS = 1_000;
 /** Most starts played; what lies deeper is worked out from the rates (wait-estimate). */
 const MAX_STARTS = 1_000;
 /** A picture of a very long queue is made seldom enough to take at most a twentieth of the time. */
 const INTERVAL_PER_COST = 20;
+/** Of what lies deeper only the rates are known. */
+const DEEP_P90_RATIO = 1.1;
 /** Below this a wait is as good as none, and ratios of waits mean nothing. */
 const SHORTEST_WAIT_MS = 250;
 
@@ -29,7 +31,11 @@ interface Picture {
   stretch: number;
   /** Wait of the last start played. */
   lastWaitMs: number;
-  /** By client, filled when asked for: work ahead of each of its jobs. */
+  /** What still waits after it. */
+  rest: Play['rest'];
+  /** Newest job the picture knows. */
+  lastSequence: number;
+  /** By client, filled when asked for: own work ahead of each job too deep for the picture. */
   workAhead: Map<string, Map<string, number>>;
 }
 
@@ -47,12 +53,15 @@ export class QueueForecast {
   readonly #overtaking = new Overtaking();
   readonly #calibration = new ForecastCalibration();
   readonly #random = createSeededRandom(1);
+  #lastSequence = 0;
   #picture: Picture = {
     atMs: 0,
     goodUntilMs: Number.NEGATIVE_INFINITY,
     waits: new Map(),
     lastWaitMs: 0,
     stretch: 1,
+    rest: { queued: 0, workMs: 0, activeWeight: 0 },
+    lastSequence: 0,
     workAhead: new Map(),
   };
 
@@ -63,7 +72,8 @@ export class QueueForecast {
   }
 
   /** A job was queued; `isAlone` = its client had nothing else waiting. */
-  observeArrival(estimateMs: number, { isAlone, nowMs }: { isAlone: boolean; nowMs: number }): void {
+  observeArrival({ estimateMs, sequence }: QueuedJob, { isAlone, nowMs }: { isAlone: boolean; nowMs: number }): void {
+    this.#lastSequence = sequence;
     if (isAlone) this.#overtaking.observeArrival(estimateMs, nowMs);
   }
 
@@ -80,7 +90,10 @@ export class QueueForecast {
   of(job: QueuedJob, nowMs: number, running: () => Iterable<RunningSince>): Forecast {
     if (nowMs >= this.#picture.goodUntilMs) this.#paint(nowMs, running);
     const seen = this.#picture.waits.get(job.jobId);
-    if (seen === undefined) return this.#deeper(job);
+    if (seen === undefined) {
+      const ownWorkMs = this.#workAhead(job.clientId).get(job.jobId);
+      return ownWorkMs === undefined ? this.#young(job) : this.#deep(job, ownWorkMs);
+    }
     const passedMs = nowMs - this.#picture.atMs;
     const { etaP50Ms, etaP90Ms } = this.#calibration.apply(seen.p50Ms, seen.p90Ms);
     return {
@@ -93,7 +106,7 @@ export class QueueForecast {
   #paint(nowMs: number, running: () => Iterable<RunningSince>): void {
     const sampler = this.#spread.sampler();
     const common = { slots: this.#slots, running: [...running()], nowMs, sampler };
-    const starts = playForward({ ...common, queue: this.#queue, maxStarts: MAX_STARTS });
+    const { starts, rest } = playForward({ ...common, queue: this.#queue, maxStarts: MAX_STARTS });
     const spread = spreadOfStarts({ ...common, starts, random: this.#random });
     const waits = new Map<string, WaitQuantiles & { position: number }>();
     const stretch = this.#overtaking.stretch(this.#slots.countUsable(), nowMs);
@@ -110,7 +123,16 @@ export class QueueForecast {
     const goodUntilMs = nowMs + Math.max(SHORTEST_INTERVAL_MS, INTERVAL_PER_COST * costMs);
     // Fewer starts than asked for: whatever was not reached has no slot in sight.
     const lastWaitMs = starts.length < MAX_STARTS ? Number.POSITIVE_INFINITY : (spread.at(-1)?.p50Ms ?? 0) * stretch;
-    this.#picture = { atMs: nowMs, goodUntilMs, waits, lastWaitMs, stretch, workAhead: new Map() };
+    this.#picture = {
+      atMs: nowMs,
+      goodUntilMs,
+      waits,
+      lastWaitMs,
+      stretch,
+      rest,
+      lastSequence: this.#lastSequence,
+      workAhead: new Map(),
+    };
   }
 
   /** Picks the jobs whose forecasts will be compared with the truth: at most one of each depth, any of that depth. */
@@ -125,26 +147,37 @@ export class QueueForecast {
     }
   }
 
-  /** Jobs the picture does not reach: too deep in a long queue, or younger than the picture. */
-  #deeper(job: QueuedJob): Forecast {
-    const aheadMs = this.#workAhead(job.clientId).get(job.jobId);
-    const isYoung = aheadMs === undefined;
-    const flowMs = this.#picture.stretch * estimateWaitMs(this.#queue, job.clientId, job.classKey, aheadMs);
-    const waitMs = isYoung ? flowMs : Math.max(flowMs, this.#picture.lastWaitMs);
-    const turnMs = estimateTurnMs(this.#queue, job.classKey);
-    const place = 1 + Math.round(waitMs / Math.max(1, turnMs));
-    const position = Math.min(this.#queue.queued, isYoung ? place : Math.max(this.#picture.waits.size + 1, place));
+  /** A job younger than the picture: by the flow of all that waits. */
+  #young({ clientId, classKey }: QueuedJob): Forecast {
+    const waitMs = this.#picture.stretch * estimateWaitMs(this.#queue, clientId, classKey);
+    const turnMs = estimateTurnMs(this.#queue, classKey);
+    const position = Math.min(this.#queue.queued, 1 + Math.round(waitMs / Math.max(1, turnMs)));
     return { position, ...this.#calibration.apply(waitMs, waitMs + turnMs) };
   }
 
-  /** Work each of the client's jobs has to wait for, put together once for each picture and client. */
+  /** A job too deep for the picture: from its last start on by the flow of what then still waits. */
+  #deep({ clientId, classKey }: QueuedJob, ownWorkMs: number): Forecast {
+    const { lastWaitMs, rest, stretch, waits } = this.#picture;
+    const slotCount = countUsableSlots(this.#queue, classKey);
+    const { weight } = this.#queue.policyOf(clientId);
+    const beyondMs = flowMs(rest, { ownWorkMs, weight, slotCount });
+    const waitMs = lastWaitMs + stretch * beyondMs;
+    const part = rest.workMs > 0 ? (beyondMs * slotCount) / rest.workMs : 0;
+    const position = waits.size + 1 + Math.round(part * Math.max(0, rest.queued - 1));
+    return { position, ...this.#calibration.apply(waitMs, waitMs * DEEP_P90_RATIO) };
+  }
+
+  /** Of each job too deep for the picture the client's own work before it; put together once for each picture and client. */
   #workAhead(clientId: string): Map<string, number> {
     const known = this.#picture.workAhead.get(clientId);
     if (known !== undefined) return known;
     const jobs = (this.#queue.client(clientId)?.lanes ?? []).flatMap((lane) => lane.jobs.items);
+    const deep = jobs.filter(
+      ({ jobId, sequence }) => sequence <= this.#picture.lastSequence && !this.#picture.waits.has(jobId),
+    );
     const aheadMs = new Map<string, number>();
     let sumMs = 0;
-    for (const { jobId, estimateMs } of jobs.toSorted((a, b) => (isJobBefore(a, b) ? -1 : 1))) {
+    for (const { jobId, estimateMs } of deep.toSorted((a, b) => (isJobBefore(a, b) ? -1 : 1))) {
       aheadMs.set(jobId, sumMs);
       sumMs += estimateMs;
     }

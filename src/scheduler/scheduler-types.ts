@@ -1,4 +1,4 @@
-// The words the scheduler and its callers share: what a job is, what a client may do, what an answer looks like.
+// The words the scheduler and its callers share: what a job is, what a client may do, what goes in and what comes out.
 
 /** How urgent a job is. A band is a head start in virtual time, never a strict class: nothing starves (design 4). */
 export type Band = 'interactive' | 'batch';
@@ -53,4 +53,55 @@ export interface Forecast {
   position: number;
   etaP50Ms: number;
   etaP90Ms: number;
+}
+
+export interface FairSchedulerOptions {
+  /** Monotonic milliseconds from any origin. */
+  nowMs: () => number;
+  /** Most jobs that may wait in all; further ones are refused. */
+  maxQueued: number;
+  /** Head start of each band in virtual milliseconds (slot time of a client of weight 1): greater = later. */
+  bandOffsetsMs?: Record<Band, number>;
+  /** Policy of clients for which `setClient` was not called. */
+  defaultPolicy?: ClientPolicy;
+  /** The operator's choice "at most M-1 slots for one client when M is at least 4 and others wait". */
+  sharesLastSlot?: boolean;
+  /** Called once for each assignment, after the scheduler's state is settled; it may call the scheduler back. */
+  onAssign?: (assignment: Assignment) => void;
+}
+
+export interface ReleaseOptions {
+  /** The assignment's lease. Given and no longer the slot's, the call is a late repeat and does nothing. */
+  leaseId?: number;
+  /** Time the slot was really held; the default is the time since the assignment. */
+  heldMs?: number;
+  /** Whether the client is charged for it; the default is yes, unless the job was requeued. */
+  isCharged?: boolean;
+}
+
+/** Changes to a slot's state. */
+export interface SlotUpdate {
+  /** False while the account cools, drains, is refreshed or disabled: it gets no further job. */
+  isAvailable?: boolean;
+  /** When an unavailable slot is expected back (monotonic); read by the forecast only. */
+  availableAtMs?: number;
+  capability?: number;
+}
+
+export interface SchedulerStats {
+  queued: number;
+  running: number;
+  slots: number;
+  idleSlots: number;
+  /** Clients in memory: with something queued, running, or a debt that virtual time has not passed yet. */
+  clients: number;
+  queuedWorkMs: number;
+  virtualTimeMs: number;
+  assigned: number;
+  cancelled: number;
+  expired: number;
+  requeued: number;
+  refused: Record<RefusalReason, number>;
+  /** Time granted back to deadlines because the event loop was blocked. */
+  blockedMs: number;
 }

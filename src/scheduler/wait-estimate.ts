@@ -4,11 +4,24 @@
 import type { FairQueue } from './fair-queue.ts';
 import { isIdle } from './slot-table.ts';
 
+/** Waiting work and who waits, as far as it matters to a flow. */
+export interface Backlog {
+  workMs: number;
+  activeWeight: number;
+}
+
 /**
- * How long a job of this client waits behind `ownWorkMs` of the client's own work (default: all it has queued). That work
- * flows at the client's share of the slots, and it never waits longer than all waiting work takes together. Known to leave
- * out: what runs now, later arrivals.
+ * How long a job waits behind `ownWorkMs` of its client's own work. That work flows at the client's share of the slots, and
+ * it never waits longer than all waiting work takes together. Known to leave out: what runs now, later arrivals.
  */
+export function flowMs(
+  { workMs, activeWeight }: Backlog,
+  { ownWorkMs, weight, slotCount }: { ownWorkMs: number; weight: number; slotCount: number },
+): number {
+  return Math.min((ownWorkMs * Math.max(activeWeight, weight)) / weight, workMs) / slotCount;
+}
+
+/** How long one more job of this client waits behind `ownWorkMs` of the client's own (default: all it has queued). */
 export function estimateWaitMs(
   queue: FairQueue,
   clientId: string,
@@ -17,8 +30,9 @@ export function estimateWaitMs(
 ): number {
   const { weight } = queue.policyOf(clientId);
   const isWaiting = (queue.client(clientId)?.queued ?? 0) > 0;
-  const allWeight = queue.activeWeight + (isWaiting ? 0 : weight);
-  return Math.min((ownWorkMs * allWeight) / weight, queue.queuedWorkMs) / countUsableSlots(queue, classKey);
+  const activeWeight = queue.activeWeight + (isWaiting ? 0 : weight);
+  const slotCount = countUsableSlots(queue, classKey);
+  return flowMs({ workMs: queue.queuedWorkMs, activeWeight }, { ownWorkMs, weight, slotCount });
 }
 
 /** Time between two starts: of this client's jobs, or without a client of anybody's. */
@@ -41,7 +55,7 @@ export function workDueBeforeMs(queue: FairQueue, clientId: string, deadlineMs: 
 }
 
 /** Slots of the class that work or could; all of them when none does, so that a short outage does not look like for ever. */
-function countUsableSlots(queue: FairQueue, classKey: string): number {
+export function countUsableSlots(queue: FairQueue, classKey: string): number {
   const slots = queue.slotsServing(classKey);
   const usable = slots.filter((slot) => slot.leaseId !== 0 || isIdle(slot)).length;
   return Math.max(1, usable === 0 ? slots.length : usable);

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { runShares } from '../../../bench/scheduler-scenarios.ts';
 import type { SharesOptions } from '../../../bench/scheduler-scenarios.ts';
 import { FifoScheduler, SimulatedWorld, Workshop } from '../../../bench/scheduler-simulation.ts';
@@ -67,12 +67,10 @@ const trials: fc.Arbitrary<SharesOptions> = fc
     seed: fc.nat(),
     guessMs: fc.option(fc.integer({ min: 1_000, max: 20_000 }), { nil: undefined }),
   })
-  .map(({ spreadMs, guessMs, ...rest }) => ({
-    ...rest,
-    seconds: 2_000,
-    longestMs: rest.shortestMs + spreadMs,
-    ...(guessMs === undefined ? {} : { guessMs }),
-  }));
+  .map(({ weights, slotCount, shortestMs, spreadMs, seed, guessMs }): SharesOptions => {
+    const trial = { weights, slotCount, seed, seconds: 2_000, shortestMs, longestMs: shortestMs + spreadMs };
+    return guessMs === undefined ? trial : Object.assign(trial, { guessMs });
+  });
 
 test('unfairness, no pair of backlogged clients exceeds the SFQ(D) bound over any interval', () => {
   let runs = 0;

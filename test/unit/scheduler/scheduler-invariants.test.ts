@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FairScheduler } from '../../../src/scheduler/fair-scheduler.ts';
 import type { Assignment, Job, SchedulerStats, Submission } from '../../../src/scheduler/fair-scheduler.ts';
 import { BrokenRule, SchedulerTruth } from './scheduler-truth.ts';

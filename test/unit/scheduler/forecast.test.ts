@@ -1,0 +1,138 @@
+// Forecasts: the right order, honest quantiles, and no touch on the real queue.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { runFlood, runForecasts } from '../../../bench/scheduler-scenarios.ts';
+import { ForecastCalibration } from '../../../src/scheduler/forecast-calibration.ts';
+import { createSeededRandom } from '../../../src/scheduler/seeded-random.ts';
+import { createUnderTest, serveAll } from './scheduler-under-test.ts';
+
+test('forecast, gives the order in which jobs really start', () => {
+  const { clock, scheduler, submitMany } = createUnderTest();
+  for (const slot of ['a', 'b', 'c']) scheduler.addSlot(slot, serveAll);
+  scheduler.setClient('y', { weight: 2, maxQueued: 100, maxInFlight: 100 });
+  submitMany('x', 12);
+  submitMany('y', 12);
+  submitMany('z', 6, { band: 'batch' });
+  scheduler.dispatch();
+  const forecasts = scheduler.forecastAll();
+  const expected = [...forecasts].toSorted((a, b) => a[1].position - b[1].position).map(([jobId]) => jobId);
+  const order: string[] = [];
+  while (scheduler.stats.queued > 0) {
+    clock.nowMs += 5_000;
+    for (const slot of ['a', 'b', 'c']) scheduler.release(slot, { heldMs: 5_000 });
+    order.push(...scheduler.dispatch().map(({ jobId }) => jobId));
+  }
+  assert.equal(expected.length, 27);
+  assert.deepEqual(order, expected);
+});
+
+test('forecast, counts down and is made at most once a second', () => {
+  const { clock, scheduler, submitMany, submit } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  submitMany('x', 5);
+  scheduler.dispatch();
+  const first = scheduler.forecast('x-5');
+  assert.equal(first?.position, 4);
+  assert.ok((first?.etaP50Ms ?? 0) > 15_000 && (first?.etaP50Ms ?? 0) < 25_000, String(first?.etaP50Ms));
+  assert.ok((first?.etaP90Ms ?? 0) > (first?.etaP50Ms ?? 0));
+  clock.nowMs += 500;
+  assert.equal(scheduler.forecast('x-5')?.etaP50Ms, (first?.etaP50Ms ?? 0) - 500);
+  submit('y');
+  const rough = scheduler.forecast('y-1');
+  assert.ok(rough !== undefined && rough.etaP90Ms >= rough.etaP50Ms, 'a job younger than the picture gets a rough one');
+  clock.nowMs += 500;
+  assert.equal(scheduler.forecast('y-1')?.position, 1);
+  assert.equal(scheduler.forecast('x-5')?.position, 5);
+  assert.equal(scheduler.forecast('x-1'), undefined, 'a running job has none');
+});
+
+test('forecast, knows when a slot comes back and when none is in sight', () => {
+  const { clock, scheduler, submitMany } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  scheduler.updateSlot('a', { isAvailable: false });
+  submitMany('x', 2);
+  scheduler.dispatch();
+  assert.equal(scheduler.forecast('x-1')?.etaP50Ms, Number.POSITIVE_INFINITY);
+  scheduler.updateSlot('a', { isAvailable: false, availableAtMs: clock.nowMs + 40_000 });
+  clock.nowMs += 1_000;
+  const etaMs = scheduler.forecast('x-1')?.etaP50Ms ?? 0;
+  assert.ok(Math.abs(etaMs - 39_000) < 1_000, String(etaMs));
+});
+
+test('forecast, deeper than it plays, goes on from there in order', () => {
+  const { scheduler, submitMany } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  scheduler.addSlot('b', serveAll);
+  submitMany('x', 3_000);
+  submitMany('y', 10);
+  scheduler.dispatch();
+  const etas = [500, 900, 1_500, 2_000, 2_999].map((number) => scheduler.forecast(`x-${number}`));
+  for (const [index, forecast] of etas.entries()) {
+    const before = etas[index - 1];
+    if (before === undefined || forecast === undefined) continue;
+    assert.ok(forecast.position > before.position && forecast.etaP50Ms > before.etaP50Ms, JSON.stringify(etas));
+  }
+  const lastMs = etas.at(-1)?.etaP50Ms ?? 0;
+  assert.ok(Math.abs(lastMs / (3_000 * 2_500) - 1) < 0.15, `${lastMs} for 3,000 jobs of 5 s on two slots`);
+});
+
+test('forecast, asking changes nothing of what happens', () => {
+  const orders = [false, true].map((asks) => {
+    const { clock, scheduler, submitMany } = createUnderTest();
+    for (const slot of ['a', 'b']) scheduler.addSlot(slot, serveAll);
+    const random = createSeededRandom(3);
+    const order: string[] = [];
+    for (let round = 0; round < 60; round += 1) {
+      submitMany(`client ${Math.floor(random() * 5)}`, 2, { estimateMs: 1_000 + random() * 5_000 });
+      if (asks) scheduler.forecastAll();
+      for (const { jobId, slotId } of scheduler.dispatch()) order.push(`${jobId} on ${slotId}`);
+      clock.nowMs += 2_000;
+      scheduler.release(random() < 0.5 ? 'a' : 'b');
+    }
+    return order;
+  });
+  assert.ok((orders[0]?.length ?? 0) > 50);
+  assert.deepEqual(orders[0], orders[1]);
+});
+
+test('calibration, comes to rest where nine of ten waits are within the p90', () => {
+  const calibration = new ForecastCalibration();
+  const random = createSeededRandom(4);
+  let within = 0;
+  for (let job = 0; job < 4_000; job += 1) {
+    const actualMs = 30_000 * (1 + random());
+    const { etaP50Ms, etaP90Ms } = calibration.apply(30_000, 33_000);
+    if (job >= 2_000 && actualMs <= etaP90Ms) within += 1;
+    assert.ok(etaP90Ms >= etaP50Ms);
+    calibration.observe({ depth: calibration.depthOf(30_000), p50Ms: 30_000, p90Ms: 33_000 }, actualMs);
+  }
+  assert.ok(Math.abs(within / 2_000 - 0.9) < 0.03, `${within} of 2000`);
+});
+
+test('forecast against the truth, p50 within a quarter and p90 kept in 85 to 95 of 100 (reduced bench d)', () => {
+  const result = runForecasts({
+    name: 'reduced',
+    slotCount: 4,
+    hours: 5,
+    seed: 2,
+    batchClients: 4,
+    batchSize: 40,
+    batchEveryMs: 1_800_000,
+    singleClients: 12,
+    singleEveryMs: 240_000,
+  });
+  assert.ok(result.forecasts > 2_000, `only ${result.forecasts} forecasts were judged`);
+  assert.ok(result.medianError < 0.25, `off by ${result.medianError}`);
+  assert.ok(Math.abs(result.medianRatio - 1) < 0.1, `biased by ${result.medianRatio}`);
+  assert.ok(result.coverageP90 > 0.85 && result.coverageP90 < 0.95, `${result.coverageP90} were within the p90`);
+});
+
+test('flood, light clients wait seconds where first come first served gives hours (reduced bench b)', () => {
+  const options = { slotCount: 2, lightClients: 20, lightEveryMs: 240_000, hours: 6, seed: 3 };
+  const fair = runFlood(options, 'fair');
+  const fifo = runFlood(options, 'fifo');
+  assert.ok(fair.load > 1 && fair.lightWaitsMs.length > 1_000, 'the flood is real');
+  assert.ok(fair.p99Ms <= 36_000, `p99 ${fair.p99Ms}`);
+  assert.ok(fifo.p99Ms > 3_600_000, `first come first served: p99 ${fifo.p99Ms}`);
+});
