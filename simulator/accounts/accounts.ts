@@ -102,7 +102,7 @@ export class AccountState {
     this.purchasedAnlas -= Math.min(costAnlas - fromFixed, this.purchasedAnlas);
   }
 
-  /** Takes `images` V5 pictures from the allowance; it may go below nothing, and is then exhausted until it has grown back. */
+  /** Takes `images` V5 pictures from the allowance. */
   drainAllowance(images: number): void {
     this.#allowancePercent = this.#exactAllowancePercent() - images / IMAGES_PER_ALLOWANCE_PERCENT;
     this.#allowanceAtMs = this.#clock.wallMs();
@@ -115,7 +115,8 @@ export class AccountState {
     const isFull = exact >= FULL_ALLOWANCE_PERCENT;
     return {
       percent,
-      isNegative: exact <= 0,
+      // What is left must pay for a whole picture; where NovelAI draws the line is not on record (contract 10, item 6).
+      isNegative: exact < 1 / IMAGES_PER_ALLOWANCE_PERCENT,
       secondsUntilNextPercent: isFull ? 0 : Math.ceil((Math.floor(exact) + 1 - exact) * SECONDS_PER_ALLOWANCE_PERCENT),
     };
   }

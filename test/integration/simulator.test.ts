@@ -304,7 +304,7 @@ test('V5 on Opus, drains the allowance by 1 % in 17.3 pictures, then costs Anlas
   });
   try {
     const body = imageBody({}, 'nai-diffusion-5-full');
-    for (let picture = 0; picture < 19; picture++) await post('/ai/generate-image', body, PST, own.origin);
+    for (let picture = 0; picture < 18; picture++) await post('/ai/generate-image', body, PST, own.origin);
     assert.equal(own.truth.account(DEFAULT_ACCOUNT.email).chargedAnlas, 26);
     assert.equal(own.accounts[0]?.allowance().isNegative, true);
     own.advanceClockMs(7_888_000);
