@@ -92,13 +92,20 @@ export function createService(
   });
 
   /** Waits until nothing is at NovelAI any more, or the time is over. */
-  async function settleRunning(): Promise<boolean> {
-    const untilMs = clock.monotonicMs() + limits.shutdownMs;
+  async function settleRunning(untilMs: number): Promise<boolean> {
     while (queue.running > 0) {
       if (clock.monotonicMs() > untilMs) return false;
       await new Promise((resolve) => setTimeout(resolve, STOP_POLL_MS));
     }
     return true;
+  }
+
+  /** Lets clients read their answers to the end, or the time is over. */
+  async function closeDoor(untilMs: number): Promise<void> {
+    const leftMs = Math.max(untilMs - clock.monotonicMs(), 0);
+    const timer = setTimeout(() => app.server.closeAllConnections(), leftMs);
+    await app.close();
+    clearTimeout(timer);
   }
 
   return {
@@ -116,9 +123,10 @@ export function createService(
     },
     async stop() {
       queue.stop();
-      const isSettled = await settleRunning();
+      const untilMs = clock.monotonicMs() + limits.shutdownMs;
+      const isSettled = await settleRunning(untilMs);
       pool.close();
-      await Promise.all([app.close(), connections.close()]);
+      await Promise.all([closeDoor(untilMs), connections.close()]);
       return isSettled;
     },
   };

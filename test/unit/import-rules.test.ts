@@ -24,7 +24,7 @@ const ASIDE: Readonly<Record<string, readonly string[]>> = {
   simulator: ['src/novelai', 'src/lib'],
 };
 /** The simulator is a product feature: the command line starts it. */
-const MAY_IMPORT_SIMULATOR = ['src', 'src/cli'];
+const MAY_IMPORT_SIMULATOR: ReadonlySet<string> = new Set(['src', 'src/cli']);
 /** `config` reads units and makes tokens with `lib`; `lib` stands on nothing. */
 const ALLOWED_ACROSS = new Set(['src/config -> src/lib']);
 /** Rooms that do no I/O and read no clock or chance: built-in modules they may use. */
@@ -49,7 +49,7 @@ function complaint(from: string, to: string): string | undefined {
   if (from === to || ALLOWED_ACROSS.has(`${from} -> ${to}`)) return undefined;
   const allowed = ASIDE[from];
   if (allowed) return allowed.includes(to) ? undefined : `${from}/ stands apart and may import only ${allowed.join(' and ')}`;
-  if (to in ASIDE) return MAY_IMPORT_SIMULATOR.includes(from) ? undefined : `${to}/ may be imported only by the command line`;
+  if (to in ASIDE) return MAY_IMPORT_SIMULATOR.has(from) ? undefined : `${to}/ may be imported only by the command line`;
   const fromLine = LINES.findIndex((line) => line.includes(from));
   const toLine = LINES.findIndex((line) => line.includes(to));
   if (fromLine === -1 || toLine === -1) return `${fromLine === -1 ? from : to}/ is no room of the house; see docs/architecture.md`;
