@@ -116,6 +116,8 @@ function environment(client: ClientSpec, access: Access, inputFolder: string, wo
     HOME: workFolder,
     LANG: 'C.UTF-8',
     PYTHONWARNINGS: 'ignore',
+    // Beside the client, not beside our scripts.
+    PYTHONPYCACHEPREFIX: join(homeOf(client), 'pycache'),
     GATEWAY_URL: access.url,
     GATEWAY_TOKEN: access.token,
     GATEWAY_USERNAME: access.username,

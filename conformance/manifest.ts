@@ -89,6 +89,7 @@ export const CLIENTS: readonly ClientSpec[] = [
       'chat',
       'login',
     ],
+    later: ['chat'],
     changed: 'the endpoint property of each request',
   },
   {
@@ -139,10 +140,20 @@ export const CLIENTS: readonly ClientSpec[] = [
     version: '7.57.0',
     features: ['generate', 'text', 'chat'],
     serviceOnly: ['generate'],
-    later: ['generate'],
+    later: ['generate', 'text'],
     changed: 'nothing',
   },
 ];
 
 /** What the service is expected to serve now; the table says `later` for the rest. Grow it as the service grows. */
-export const SERVED_FEATURES: readonly Feature[] = ['generate'];
+export const SERVED_FEATURES: readonly Feature[] = [
+  'generate',
+  'stream',
+  'img2img',
+  'infill',
+  'vibe',
+  'director',
+  'upscale',
+  'text',
+  'chat',
+];
