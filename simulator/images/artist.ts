@@ -91,8 +91,16 @@ export class Artist {
   async #kept(key: string, make: () => Promise<Buffer>): Promise<Buffer> {
     const kept = this.#cache.get(key);
     if (kept) return kept;
-    const made = await make();
+    const made = ownMemory(await make());
     this.#cache.set(key, made);
     return made;
   }
+}
+
+/** A small Buffer is a view into a larger pool, which would be kept with it. */
+function ownMemory(bytes: Buffer): Buffer {
+  if (bytes.buffer.byteLength === bytes.length) return bytes;
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
 }

@@ -29,8 +29,8 @@ export interface ImageRequest {
   readonly hasImage: boolean;
   /** It paints over part of one: `infill`. */
   readonly hasMask: boolean;
-  /** Vibes in base64, as the metadata repeats them. */
-  readonly vibes: readonly string[];
+  /** Encoded vibes, or for V3 pictures, as the metadata repeats them. */
+  readonly vibes: readonly Buffer[];
   readonly format: 'png' | 'webp';
   readonly stream: string | undefined;
   readonly parameters: Members;
@@ -116,7 +116,7 @@ interface Ingredients {
 }
 
 function assemble(ingredients: Ingredients, world: World): ImageRequest {
-  const { model, parameters, action, image, mask, references } = ingredients;
+  const { model, parameters, action, image, references } = ingredients;
   const input = textOf(ingredients.body.json, 'input') ?? '';
   const size = readSize(parameters);
   const strength = numberOf(parameters, 'strength') ?? DEFAULT_STRENGTH;
@@ -124,12 +124,9 @@ function assemble(ingredients: Ingredients, world: World): ImageRequest {
   const prompt = captionOf(parameters['v4_prompt']) ?? input;
   const negativePrompt = captionOf(parameters['v4_negative_prompt']) ?? textOf(parameters, 'negative_prompt') ?? '';
   const format = textOf(parameters, 'image_format') === 'webp' ? 'webp' : 'png';
-  const pictures = [image, mask, ...references, ...ingredients.characterReferences].map(
-    (bytes) => bytes && hashOf(bytes),
-  );
-  const { stream: _stream, seed: _seed, n_samples: _samples, ...rest } = withoutPictures(parameters);
-  const makeUp = JSON.stringify([model.id, action, input, rest, pictures]);
   const identities = new Map<number, string>();
+  // Only when somebody asks: hashing megabytes for a canned answer would be most of the work.
+  let makeUp: string | undefined;
   return {
     model,
     action,
@@ -140,17 +137,28 @@ function assemble(ingredients: Ingredients, world: World): ImageRequest {
     strength,
     hasImage: action === 'img2img' && image !== undefined,
     hasMask: action === 'infill',
-    vibes: references.map((bytes) => bytes.toString('base64')),
+    vibes: references,
     format,
     stream: textOf(parameters, 'stream'),
     parameters,
     billable: billableOf(ingredients, size),
     identityOf(sample) {
+      makeUp ??= makeUpOf(ingredients, input);
       const known = identities.get(sample) ?? hash('sha256', `${seed + sample} ${makeUp}`);
       identities.set(sample, known);
       return known;
     },
   };
+}
+
+/** Gives, as one text, everything but seed and sample that a picture depends on. */
+function makeUpOf(
+  { model, action, parameters, image, mask, references, characterReferences }: Ingredients,
+  input: string,
+): string {
+  const pictures = [image, mask, ...references, ...characterReferences].map((bytes) => bytes && hashOf(bytes));
+  const { stream: _stream, seed: _seed, n_samples: _samples, ...rest } = withoutPictures(parameters);
+  return JSON.stringify([model.id, action, input, rest, pictures]);
 }
 
 function readSize(parameters: Members): Pick<ImageRequest, 'widthPx' | 'heightPx' | 'steps' | 'samples'> {

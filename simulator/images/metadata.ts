@@ -54,7 +54,9 @@ function commentOf(request: ImageRequest, seed: number, identity: string): Recor
     ...(request.hasImage ? { strength: request.strength, noise: given('noise', 0), extra_noise_seed: seed } : {}),
     reference_information_extracted_multiple: given('reference_information_extracted_multiple', []),
     reference_strength_multiple: given('reference_strength_multiple', []),
-    ...(request.vibes.length > 0 ? { reference_image_multiple: request.vibes } : {}),
+    ...(request.vibes.length > 0
+      ? { reference_image_multiple: request.vibes.map((vibe) => vibe.toString('base64')) }
+      : {}),
     extra_passthrough_testing: PASSTHROUGH,
     ...(model.features.needsV4Prompt ? { v4_prompt: parameters['v4_prompt'] } : {}),
     ...(model.features.needsV4Prompt ? { v4_negative_prompt: parameters['v4_negative_prompt'] } : {}),

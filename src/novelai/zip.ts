@@ -3,7 +3,7 @@
 // A streamed ZIP has no sizes in its local headers (flag bit 3; they follow the data in a descriptor), so whoever reads it from
 // the front is lost: the reader here goes through the central directory only, and trusts none of the sizes it finds there.
 import { promisify } from 'node:util';
-import { crc32, deflateRaw, inflateRaw } from 'node:zlib';
+import { crc32, deflateRaw, deflateRawSync, inflateRaw } from 'node:zlib';
 
 /** One file of a ZIP. Names are as written in the archive: check them before using one as a path. */
 export interface ZipEntry {
@@ -51,6 +51,8 @@ const FLAG_STREAMED = 8;
 const FLAG_UTF8 = 0x800;
 /** 1980-01-01, the oldest date a ZIP can hold; a real date would make two equal pictures unequal archives. */
 const FIRST_DOS_DATE = 0x0021;
+/** Below this, a trip to zlib's thread costs more than the work. */
+const SYNC_BELOW_BYTES = 65_536;
 
 const deflateRawAsync = promisify(deflateRaw);
 const inflateRawAsync = promisify(inflateRaw);
@@ -75,7 +77,8 @@ export async function writeStreamedZip(entries: readonly ZipEntry[], level = 1):
   const directory: Buffer[] = [];
   let offset = 0;
   for (const { name, bytes } of entries) {
-    const packed = await deflateRawAsync(bytes, { level });
+    const packed =
+      bytes.length < SYNC_BELOW_BYTES ? deflateRawSync(bytes, { level }) : await deflateRawAsync(bytes, { level });
     const header: EntryHeader = {
       ...nameAndFlags(name, FLAG_STREAMED),
       method: DEFLATED,
