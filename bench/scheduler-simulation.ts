@@ -12,7 +12,8 @@ interface Event {
 /** Time that jumps from event to event; events at one moment happen in the order they were set. */
 export class SimulatedWorld {
   readonly #events = new IndexedHeap<Event>({
-    isBefore: (a, b) => (a.atMs === b.atMs ? a.order < b.order : a.atMs < b.atMs),
+    keyOf: ({ atMs }) => atMs,
+    isBefore: (a, b) => a.order < b.order,
   });
   #nowMs = 0;
   #order = 0;

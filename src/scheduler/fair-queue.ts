@@ -6,7 +6,7 @@
 // per slot, and a class sees the greatest of its own slots, because clients that only some slots can serve advance more
 // slowly than the rest (see Lane).
 
-import { createClassState, createClientState, createLane, laneTagMs, startTagMs } from './lane.ts';
+import { createClassState, createClientState, createLane, isLaneBefore, laneTagMs, startTagMs } from './lane.ts';
 import type { ClassState, ClientState, Lane, QueuedJob } from './lane.ts';
 import type { Band, ClientPolicy } from './scheduler-types.ts';
 import { chooseIdleSlot, isIdle } from './slot-table.ts';
@@ -141,9 +141,9 @@ export class FairQueue {
 
   /** Takes a waiting job out without running it. */
   remove(job: QueuedJob): void {
-    const client = this.#clientFor(job.clientId);
-    const lane = this.#laneFor(client, job);
+    const lane = this.#laneFor(this.#clientFor(job.clientId), job);
     lane.jobs.removeAt(job.laneIndex);
+    refreshLane(lane);
     this.#afterLeaving(lane, job);
   }
 
@@ -169,24 +169,26 @@ export class FairQueue {
     client.chargeMs += chargedMs;
     client.inFlight += 1;
     this.#running += 1;
-    this.#afterLeaving(lane, job);
     refresh(client);
+    this.#afterLeaving(lane, job);
     this.#advance(slot, tagMs);
     return { job, slot, client, startTagMs: tagMs, weight, chargedMs };
   }
 
-  /** Corrects what the run was charged to `heldMs` of slot time; 0 gives it all back. */
-  trueUp(run: Running, heldMs: number): void {
-    const dueMs = heldMs / run.weight;
-    run.client.chargeMs += dueMs - run.chargedMs;
-    run.chargedMs = dueMs;
+  /** Gives back what the run was charged: it comes to nothing, though its slot is still held. */
+  refund(run: Running): void {
+    run.client.chargeMs -= run.chargedMs;
+    run.chargedMs = 0;
     refresh(run.client);
   }
 
-  /** Ends the run's hold on its slot. */
-  end(run: Running): void {
+  /** Ends the run's hold on its slot and corrects its charge to `heldMs` of slot time. */
+  end(run: Running, heldMs: number): void {
     const { client, slot } = run;
     const wasCapped = isCapped(client);
+    const dueMs = heldMs / run.weight;
+    client.chargeMs += dueMs - run.chargedMs;
+    run.chargedMs = dueMs;
     client.inFlight -= 1;
     this.#running -= 1;
     slot.leaseId = 0;
@@ -196,15 +198,18 @@ export class FairQueue {
     if (this.#running === 0 && this.#queued === 0) this.#forgetAll();
   }
 
-  /** The same queue on copied slots, to play forward. Jobs are shared and not written to. */
-  copy(slots: SlotTable): FairQueue {
+  /**
+   * The same queue on copied slots, to play some starts forward. Jobs are shared and not written to. Of each class only
+   * the clients of the foremost lanes are there, as many as there are starts to play: the others could not be reached.
+   */
+  copy(slots: SlotTable, { starts, running }: { starts: number; running: readonly Running[] }): FairQueue {
     const copy = new FairQueue({ ...this.#options, slots });
     copy.#virtualTimeMs = this.#virtualTimeMs;
     copy.#queued = this.#queued;
     copy.#queuedWorkMs = this.#queuedWorkMs;
     copy.#activeWeight = this.#activeWeight;
     copy.#running = this.#running;
-    for (const client of this.#clients.values()) {
+    for (const client of this.#foremostClients(starts, running)) {
       const copiedClient: ClientState = { ...client, lanes: [] };
       copy.#clients.set(client.clientId, copiedClient);
       for (const lane of client.lanes) {
@@ -217,6 +222,13 @@ export class FairQueue {
     return copy;
   }
 
+  /** Clients with one of the first `count` ready lanes of a class, and all that hold a slot. */
+  #foremostClients(count: number, running: readonly Running[]): Set<ClientState> {
+    const clients = new Set(running.map(({ client }) => client));
+    for (const { ready } of this.#classes.values()) for (const { client } of ready.smallest(count)) clients.add(client);
+    return clients;
+  }
+
   #leastLane(): Lane | undefined {
     let least: Lane | undefined;
     for (const classState of this.#classes.values()) {
@@ -225,7 +237,7 @@ export class FairQueue {
       if (
         least === undefined ||
         lane.keyMs < least.keyMs ||
-        (lane.keyMs === least.keyMs && headOf(lane) < headOf(least))
+        (lane.keyMs === least.keyMs && isLaneBefore(lane, least))
       ) {
         least = lane;
       }
@@ -281,7 +293,6 @@ export class FairQueue {
       this.#activeWeight = 0;
       this.#queuedWorkMs = 0;
     }
-    refreshLane(lane);
     if (lane.jobs.size === 0 && client.inFlight === 0) this.#retire(lane);
     if (this.#running === 0 && this.#queued === 0) this.#forgetAll();
   }
@@ -344,10 +355,6 @@ export class FairQueue {
   }
 }
 
-function headOf(lane: Lane): number {
-  return lane.jobs.peek()?.sequence ?? Number.POSITIVE_INFINITY;
-}
-
 function isCapped(client: ClientState): boolean {
   return client.inFlight >= client.policy.maxInFlight;
 }
@@ -366,9 +373,11 @@ function refresh(client: ClientState): void {
 function refreshLane(lane: Lane): void {
   const { ready, retired } = lane.classState;
   const { client } = lane;
-  lane.keyMs = lane.jobs.size > 0 ? startTagMs(lane) + lane.bandOffsetMs : laneTagMs(lane);
-  const isReady = lane.jobs.size > 0 && !isCapped(client);
-  const isRetired = lane.retiredIndex >= 0 && lane.jobs.size === 0 && client.inFlight === 0;
+  const head = lane.jobs.peek();
+  lane.keyMs = head === undefined ? laneTagMs(lane) : startTagMs(lane) + lane.bandOffsetMs;
+  lane.headSequence = head?.sequence ?? 0;
+  const isReady = head !== undefined && !isCapped(client);
+  const isRetired = lane.retiredIndex >= 0 && head === undefined && client.inFlight === 0;
   if (isRetired) retired.updateAt(lane.retiredIndex);
   else if (lane.retiredIndex >= 0) retired.removeAt(lane.retiredIndex);
   if (!isReady) {

@@ -71,7 +71,8 @@ export class FairScheduler {
   readonly #leasesByJob = new Map<string, Lease>();
   readonly #leasesById = new Map<number, Lease>();
   readonly #byDeadline = new IndexedHeap<QueuedJob>({
-    isBefore: (a, b) => (a.deadlineMs === b.deadlineMs ? a.sequence < b.sequence : a.deadlineMs < b.deadlineMs),
+    keyOf: (job) => job.deadlineMs,
+    isBefore: (a, b) => a.sequence < b.sequence,
     onMove: (job, index) => {
       job.deadlineIndex = index;
     },
@@ -167,7 +168,7 @@ export class FairScheduler {
       sequence: ++this.#sequence,
       submittedAtMs: nowMs,
       requeuedTagMs: Number.POSITIVE_INFINITY,
-      promises: [],
+      promises: undefined,
       laneIndex: -1,
       deadlineIndex: -1,
     };
@@ -230,8 +231,7 @@ export class FairScheduler {
     if (slot === undefined || lease === undefined || lease.slot !== slot) return false;
     const realMs = Math.max(0, heldMs ?? nowMs - lease.startedAtMs);
     const isDue = isCharged ?? !lease.isRequeued;
-    this.#queue.trueUp(lease, isDue ? realMs : 0);
-    this.#queue.end(lease);
+    this.#queue.end(lease, isDue ? realMs : 0);
     this.#leasesById.delete(lease.leaseId);
     if (!lease.isRequeued) this.#leasesByJob.delete(lease.job.jobId);
     if (isDue) this.#forecast.observeHolding(lease.job.estimateMs, realMs);
@@ -253,7 +253,7 @@ export class FairScheduler {
     if (lease === undefined || lease.isCancelled) return false;
     lease.isRequeued = true;
     this.#leasesByJob.delete(jobId);
-    this.#queue.trueUp(lease, 0);
+    this.#queue.refund(lease);
     lease.job.requeuedTagMs = lease.startTagMs;
     this.#enter(lease.job);
     this.#counts.requeued += 1;

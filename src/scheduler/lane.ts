@@ -5,7 +5,7 @@ import type { Band, ClientPolicy } from './scheduler-types.ts';
 import type { Slot } from './slot-table.ts';
 
 /** A forecast as it was before calibration. */
-export interface Promised {
+interface Promised {
   readonly atMs: number;
   readonly depth: number;
   readonly p50Ms: number;
@@ -27,7 +27,7 @@ export interface QueuedJob {
   /** Start tag it had when it was assigned and came back; `Infinity` while it never was. */
   requeuedTagMs: number;
   /** What some forecasts said of it, to be compared with what came true. */
-  readonly promises: Promised[];
+  promises: Promised[] | undefined;
   laneIndex: number;
   deadlineIndex: number;
 }
@@ -47,6 +47,8 @@ export interface Lane {
   offsetMs: number;
   /** Order in its heap, kept in step by the fair queue: start tag plus band offset while jobs wait, else the tag alone. */
   keyMs: number;
+  /** Arrival of its first job, kept in step likewise. */
+  headSequence: number;
   readyIndex: number;
   retiredIndex: number;
 }
@@ -83,14 +85,13 @@ export function isJobBefore(a: QueuedJob, b: QueuedJob): boolean {
   return a.sequence < b.sequence;
 }
 
-/** Among lanes with jobs: least key, then the head that arrived first. */
-function isLaneBefore(a: Lane, b: Lane): boolean {
-  if (a.keyMs !== b.keyMs) return a.keyMs < b.keyMs;
-  return (a.jobs.peek()?.sequence ?? 0) < (b.jobs.peek()?.sequence ?? 0);
+function laneKeyMs(lane: Lane): number {
+  return lane.keyMs;
 }
 
-function isRetiredBefore(a: Lane, b: Lane): boolean {
-  return a.keyMs < b.keyMs;
+/** Among lanes of equal key: the one whose first job arrived first. */
+export function isLaneBefore(a: Lane, b: Lane): boolean {
+  return a.headSequence < b.headSequence;
 }
 
 /** Virtual time at which the lane's next job starts: where the client's service so far has brought it. */
@@ -112,13 +113,15 @@ export function createClassState(classKey: string, slots: Slot[], virtualTimeMs:
     classKey,
     slots,
     ready: new IndexedHeap<Lane>({
+      keyOf: laneKeyMs,
       isBefore: isLaneBefore,
       onMove: (lane, index) => {
         lane.readyIndex = index;
       },
     }),
     retired: new IndexedHeap<Lane>({
-      isBefore: isRetiredBefore,
+      keyOf: laneKeyMs,
+      isBefore: isLaneBefore,
       onMove: (lane, index) => {
         lane.retiredIndex = index;
       },
@@ -147,6 +150,7 @@ export function createLane(
     jobs:
       jobs ??
       new IndexedHeap<QueuedJob>({
+        keyOf: (job) => job.requeuedTagMs,
         isBefore: isJobBefore,
         onMove: (job, index) => {
           job.laneIndex = index;
@@ -154,6 +158,7 @@ export function createLane(
       }),
     offsetMs,
     keyMs: 0,
+    headSequence: 0,
     readyIndex: -1,
     retiredIndex: -1,
   };

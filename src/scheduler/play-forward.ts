@@ -14,7 +14,7 @@ export interface RunningSince extends Running {
 export interface PlayInput {
   queue: FairQueue;
   slots: SlotTable;
-  running: Iterable<RunningSince>;
+  running: readonly RunningSince[];
   nowMs: number;
   sampler: DurationSampler;
   /** Most starts to play. */
@@ -35,6 +35,7 @@ export interface WaitQuantiles {
 
 interface Event {
   readonly atMs: number;
+  readonly order: number;
   readonly apply: () => void;
 }
 
@@ -47,16 +48,11 @@ export interface Play {
 /** The order in which jobs start if each runs as long as is usual for its estimate. Uses the very queue that dispatches. */
 export function playForward({ queue, slots, running, nowMs, sampler, maxStarts }: PlayInput): Play {
   const copiedSlots = slots.copy();
-  const copy = queue.copy(copiedSlots);
-  const events = new IndexedHeap<Event>({ isBefore: (a, b) => a.atMs < b.atMs });
+  const copy = queue.copy(copiedSlots, { starts: maxStarts, running });
+  const events = new IndexedHeap<Event>({ keyOf: ({ atMs }) => atMs, isBefore: (a, b) => a.order < b.order });
+  let order = 0;
   const endAt = (run: Running, atMs: number, heldMs: number): void => {
-    events.push({
-      atMs,
-      apply: () => {
-        copy.trueUp(run, heldMs);
-        copy.end(run);
-      },
-    });
+    events.push({ atMs, order: ++order, apply: () => copy.end(run, heldMs) });
   };
   for (const lease of running) {
     const slot = copiedSlots.get(lease.slot.slotId);
@@ -69,6 +65,7 @@ export function playForward({ queue, slots, running, nowMs, sampler, maxStarts }
     if (slot.isAvailable || slot.availableAtMs === Number.POSITIVE_INFINITY) continue;
     events.push({
       atMs: Math.max(nowMs, slot.availableAtMs),
+      order: ++order,
       apply: () => {
         slot.isAvailable = true;
       },
@@ -100,7 +97,7 @@ export function playForward({ queue, slots, running, nowMs, sampler, maxStarts }
 export interface SpreadInput {
   starts: readonly PlannedStart[];
   slots: SlotTable;
-  running: Iterable<RunningSince>;
+  running: readonly RunningSince[];
   nowMs: number;
   sampler: DurationSampler;
   random: () => number;
@@ -114,7 +111,6 @@ const REPLAYS = 32;
  */
 export function spreadOfStarts({ starts, slots, running, nowMs, sampler, random }: SpreadInput): WaitQuantiles[] {
   const slotIndex = new Map([...slots.values()].map((slot, index) => [slot.slotId, index]));
-  const runs = [...running];
   const candidates = new Map<readonly Slot[], Int32Array>();
   const indexesOf = (of: readonly Slot[]): Int32Array => {
     const known = candidates.get(of) ?? Int32Array.from(of.flatMap(({ slotId }) => slotIndex.get(slotId) ?? []));
@@ -126,7 +122,7 @@ export function spreadOfStarts({ starts, slots, running, nowMs, sampler, random 
     const freeAtMs = Float64Array.from([...slots.values()], (slot) =>
       slot.isAvailable ? 0 : Math.max(0, slot.availableAtMs - nowMs),
     );
-    for (const { job, slot, startedAtMs } of runs) {
+    for (const { job, slot, startedAtMs } of running) {
       const index = slotIndex.get(slot.slotId);
       if (index === undefined) continue;
       const restMs = sampler.drawRestMs(job.estimateMs, nowMs - startedAtMs, random());

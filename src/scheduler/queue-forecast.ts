@@ -79,7 +79,7 @@ export class QueueForecast {
 
   /** A job started: its forecasts are compared with the truth. */
   observeStart(job: QueuedJob, nowMs: number): void {
-    for (const promised of job.promises) this.#calibration.observe(promised, nowMs - promised.atMs);
+    for (const promised of job.promises ?? []) this.#calibration.observe(promised, nowMs - promised.atMs);
   }
 
   /** A job ended after holding its slot for `heldMs`. */
@@ -143,6 +143,7 @@ export class QueueForecast {
       const job = candidates[Math.floor(this.#random() * candidates.length)]?.job;
       const wait = waits.get(job?.jobId ?? '');
       if (job === undefined || wait === undefined || wait.p90Ms === Number.POSITIVE_INFINITY) continue;
+      job.promises ??= [];
       job.promises.push({ atMs: nowMs, depth, p50Ms: wait.p50Ms, p90Ms: wait.p90Ms });
     }
   }

@@ -30,6 +30,11 @@ export function isIdle(slot: Slot): boolean {
   return slot.isAvailable && slot.leaseId === 0 && !slot.isLeaving;
 }
 
+/** Whether the slot works or could. */
+export function isUsable(slot: Slot): boolean {
+  return slot.leaseId !== 0 || isIdle(slot);
+}
+
 /** The idle slot a job should take: the least capable, then the least recently used. */
 export function chooseIdleSlot(slots: readonly Slot[]): Slot | undefined {
   let best: Slot | undefined;
@@ -105,10 +110,10 @@ export class SlotTable {
     return count;
   }
 
-  /** Slots that work or could: the M of "at most M-1 for one client". */
+  /** Usable slots: the M of "at most M-1 for one client". */
   countUsable(): number {
     let count = 0;
-    for (const slot of this.#slots.values()) if (slot.leaseId !== 0 || isIdle(slot)) count += 1;
+    for (const slot of this.#slots.values()) if (isUsable(slot)) count += 1;
     return count;
   }
 

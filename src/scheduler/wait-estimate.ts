@@ -2,7 +2,7 @@
 // what people see comes from the forecast, which plays the dispatcher forward.
 
 import type { FairQueue } from './fair-queue.ts';
-import { isIdle } from './slot-table.ts';
+import { isUsable } from './slot-table.ts';
 
 /** Waiting work and who waits, as far as it matters to a flow. */
 export interface Backlog {
@@ -57,6 +57,6 @@ export function workDueBeforeMs(queue: FairQueue, clientId: string, deadlineMs: 
 /** Slots of the class that work or could; all of them when none does, so that a short outage does not look like for ever. */
 export function countUsableSlots(queue: FairQueue, classKey: string): number {
   const slots = queue.slotsServing(classKey);
-  const usable = slots.filter((slot) => slot.leaseId !== 0 || isIdle(slot)).length;
+  const usable = slots.filter(isUsable).length;
   return Math.max(1, usable === 0 ? slots.length : usable);
 }

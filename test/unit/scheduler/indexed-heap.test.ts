@@ -19,12 +19,16 @@ const operations = fc.array(
   { minLength: 20, maxLength: 120 },
 );
 
+/** Ten values share a key, so that both halves of the order are needed. */
+const keyOf = ({ value }: Item) => Math.floor(value / 10);
+
 /** Runs the operations on the heap and on a plain list; throws where they differ. Gives how much was done. */
 function compare(
   run: readonly { kind: string; value: number; pick: number }[],
-  isBefore: (a: Item, b: Item) => boolean,
+  { keyOf, isBefore }: { keyOf: (item: Item) => number; isBefore: (a: Item, b: Item) => boolean },
 ) {
   const heap = new IndexedHeap<Item>({
+    keyOf,
     isBefore,
     onMove: (item, index) => {
       item.index = index;
@@ -56,13 +60,17 @@ function compare(
     assert.equal(heap.size, list.length);
     for (const item of list) assert.equal(heap.items[item.index], item);
   }
+  const sorted = list.map((item) => item.value).toSorted((a, b) => a - b);
+  for (const count of [0, 1, 5, list.length + 3]) {
+    assert.deepEqual(
+      heap.smallest(count).map((item) => item.value),
+      sorted.slice(0, count),
+    );
+  }
   const copy = heap.copy();
   const drained: number[] = [];
   for (let item = copy.pop(); item !== undefined; item = copy.pop()) drained.push(item.value);
-  assert.deepEqual(
-    drained,
-    list.map((item) => item.value).toSorted((a, b) => a - b),
-  );
+  assert.deepEqual(drained, sorted);
   for (const item of list) assert.equal(heap.items[item.index], item, 'a copy moves nobody');
   return removed;
 }
@@ -71,7 +79,7 @@ test('indexed heap, gives the smallest and finds every item after any operations
   let removed = 0;
   fc.assert(
     fc.property(operations, (run) => {
-      removed += compare(run, (a, b) => a.value < b.value);
+      removed += compare(run, { keyOf, isBefore: (a, b) => a.value < b.value });
     }),
   );
   assert.ok(removed > 500, `only ${removed} removals were tried`);
@@ -80,14 +88,23 @@ test('indexed heap, gives the smallest and finds every item after any operations
 test('indexed heap, the comparison notices an order that is wrong now and then', () => {
   const result = fc.check(
     fc.property(operations, (run) => {
-      compare(run, (a, b) => (b.value === 7 ? a.value > b.value : a.value < b.value));
+      compare(run, { keyOf, isBefore: (a, b) => (b.value === 7 ? a.value > b.value : a.value < b.value) });
+    }),
+  );
+  assert.ok(result.failed);
+});
+
+test('indexed heap, the comparison notices keys that are wrong now and then', () => {
+  const result = fc.check(
+    fc.property(operations, (run) => {
+      compare(run, { keyOf: (item) => (item.value === 7 ? 5 : keyOf(item)), isBefore: (a, b) => a.value < b.value });
     }),
   );
   assert.ok(result.failed);
 });
 
 test('indexed heap, an index where nothing is throws', () => {
-  const heap = new IndexedHeap<number>({ isBefore: (a, b) => a < b });
+  const heap = new IndexedHeap<number>({ keyOf: (value) => value, isBefore: () => false });
   heap.push(1);
   assert.throws(() => heap.removeAt(-1), RangeError);
   assert.throws(() => heap.updateAt(1), RangeError);
