@@ -133,9 +133,8 @@ export class Session {
       return;
     }
     this.#failures += 1;
-    if (answer === 'refused')
-      this.#setState('refused', 'NovelAI refused the token (401), and there is no login to renew it');
-    else this.#setState('failing', 'the token was refused, and NovelAI could not be asked about it');
+    if (answer === 'refused') this.#setState('refused', 'NovelAI refuses its token (401)');
+    else this.#setState('failing', 'its token was refused, and NovelAI could not be asked about it');
     this.#tryAgainLater();
   }
 
