@@ -106,6 +106,9 @@ const schema = z.object({
   SHOW_ACCOUNT: flag.prefault('off'),
 });
 
+/** Every variable the service knows. */
+export const CONFIG_VARIABLES: readonly string[] = Object.keys(schema.shape);
+
 const accountSchema = z
   .strictObject({
     name: z.string().min(1).max(64).optional(),

@@ -1,6 +1,6 @@
 // A plain HTTP client for tests: says exactly what goes over the wire and gives exactly what came back.
 import { createHash } from 'node:crypto';
-import { Agent, request, type ClientRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
+import { request, type Agent, type ClientRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 
 export interface Answer {
   status: number;
