@@ -32,7 +32,7 @@ function plant(simulator: Simulator, fault: string | undefined): void {
   if (fault === undefined) return;
   if (!FAULT_KINDS.has(fault))
     throw new Error(`There is no fault named ${fault}; they are ${[...FAULT_KINDS].join(', ')}`);
-  simulator.faults.add({ kind: fault as FaultKind, path: '/ai/' });
+  for (const path of ['/ai/', '/oa/']) simulator.faults.add({ kind: fault as FaultKind, path });
 }
 
 /** The simulator alone, with an account for each client: tells whose fault a failure is. */

@@ -24,6 +24,9 @@ const USAGE = `node bin/node24.mjs conformance/run.ts [options]
   --json FILE          write the results there too
   --keep               keep the work folder: each client's log and pictures`;
 
+// Ended by a signal, Node would not run what is to be run at the exit, and the clients' processes would stay.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 const options = readOptions();
 process.exitCode = await main();
 

@@ -129,6 +129,8 @@ async def chat():
     chunks = [chunk async for chunk in request.stream(SESSION)]
     words = "".join(chunk["choices"][0].get("delta", {}).get("content") or "" for chunk in chunks if chunk.get("choices"))
     expect(words, f"{len(chunks)} chunks with no words")
+    ends = [chunk for chunk in chunks if chunk.get("choices") and chunk["choices"][0].get("finish_reason")]
+    expect(ends, f"{len(chunks)} chunks without an end")
     return f"{len(chunks)} chunks of {models.data[0].id}"
 
 

@@ -10,7 +10,11 @@ interface OpenAiClient {
   models: { list(): Promise<{ data: { id: string }[] }> };
   completions: { create(body: object): Promise<{ choices: { text: string }[] }> };
   chat: {
-    completions: { create(body: object): Promise<AsyncIterable<{ choices: { delta?: { content?: string } }[] }>> };
+    completions: {
+      create(
+        body: object,
+      ): Promise<AsyncIterable<{ choices: { delta?: { content?: string }; finish_reason?: string | null }[] }>>;
+    };
   };
   images: { generate(body: object): Promise<{ data?: { b64_json?: string }[] }> };
 }
@@ -62,10 +66,14 @@ async function chat(): Promise<Got> {
   });
   let words = '';
   let chunks = 0;
+  let hasEnded = false;
   for await (const chunk of stream) {
     chunks += 1;
     words += chunk.choices[0]?.delta?.content ?? '';
+    hasEnded ||= Boolean(chunk.choices[0]?.finish_reason);
   }
-  if (words === '' || chunks < 2) throw new Error(`${chunks} chunks with ${words.length} characters`);
+  if (words === '' || chunks < 2 || !hasEnded) {
+    throw new Error(`${chunks} chunks with ${words.length} characters, ${hasEnded ? 'and' : 'without'} an end`);
+  }
   return { detail: `${chunks} chunks, ${words.length} characters` };
 }
