@@ -48,11 +48,14 @@ function importsOf(file: string): string[] {
 function complaint(from: string, to: string): string | undefined {
   if (from === to || ALLOWED_ACROSS.has(`${from} -> ${to}`)) return undefined;
   const allowed = ASIDE[from];
-  if (allowed) return allowed.includes(to) ? undefined : `${from}/ stands apart and may import only ${allowed.join(' and ')}`;
-  if (to in ASIDE) return MAY_IMPORT_SIMULATOR.has(from) ? undefined : `${to}/ may be imported only by the command line`;
+  if (allowed)
+    return allowed.includes(to) ? undefined : `${from}/ stands apart and may import only ${allowed.join(' and ')}`;
+  if (to in ASIDE)
+    return MAY_IMPORT_SIMULATOR.has(from) ? undefined : `${to}/ may be imported only by the command line`;
   const fromLine = LINES.findIndex((line) => line.includes(from));
   const toLine = LINES.findIndex((line) => line.includes(to));
-  if (fromLine === -1 || toLine === -1) return `${fromLine === -1 ? from : to}/ is no room of the house; see docs/architecture.md`;
+  if (fromLine === -1 || toLine === -1)
+    return `${fromLine === -1 ? from : to}/ is no room of the house; see docs/architecture.md`;
   if (toLine > fromLine) return undefined;
   const below = LINES[Math.max(fromLine, toLine) + 1]?.join(', ') ?? 'nothing';
   return `${from}/ must not import ${to}/: what both need belongs in a room below both (${below}), or is passed in from above`;
