@@ -1,0 +1,68 @@
+// Ends what a process that died has left open.
+import type { Store } from '../store/store.ts';
+import type { AttemptRow } from './attempt.ts';
+import { heldAttempts } from './attempts.ts';
+import { holdAttempt, releaseAttempt } from './endings.ts';
+
+/** Attempts per transaction. */
+const BATCH = 100;
+
+export interface Recovery {
+  /** How many reservations were released: they had never been sent. */
+  released: number;
+  /** What had been sent without an end: now `held`, or released where its price was 0. */
+  cutOff: readonly AttemptRow[];
+  /**
+   * When each account was last sent something that NovelAI may not have finished, and what it was: until that is surely over,
+   * the account must rest (design section 13). Covers {@link cutOff} and what was held before.
+   */
+  lastSent: readonly AttemptRow[];
+}
+
+export interface RecoveryOptions {
+  /** Instances that are alive; their attempts are left alone. */
+  liveOwners: readonly string[];
+  nowMs: () => number;
+}
+
+/** @throws {StoreUnavailableError} when the database cannot be written; to be called again, as what was done stays done. */
+export async function recoverAttempts(store: Store, { liveOwners, nowMs }: RecoveryOptions): Promise<Recovery> {
+  let released = 0;
+  const cutOff: AttemptRow[] = [];
+  for (;;) {
+    const batch = await store.write(async (tx) => {
+      const ending = { tx, store, atMs: nowMs() };
+      const open = await tx
+        .selectFrom('attempts')
+        .select(['id', 'state', 'client_id'])
+        .where('charged_anlas', 'is', null)
+        .where('state', 'in', ['reserved', 'sent'])
+        .where('owner', 'not in', liveOwners)
+        .orderBy('client_id')
+        .limit(BATCH)
+        .execute();
+      const ended: (AttemptRow | undefined)[] = [];
+      for (const { id, state } of open)
+        ended.push(
+          await (state === 'sent'
+            ? holdAttempt(ending, id)
+            : releaseAttempt(ending, id, 'failed_gateway', ['reserved'])),
+        );
+      return ended.filter((attempt) => attempt !== undefined);
+    });
+    released += batch.filter(({ outcome }) => outcome !== 'unknown').length;
+    cutOff.push(...batch.filter(({ outcome }) => outcome === 'unknown'));
+    if (batch.length === 0) break;
+  }
+  const held = await store.read((db) => heldAttempts(db));
+  return { released, cutOff, lastSent: latestOfEachAccount([...held, ...cutOff]) };
+}
+
+function latestOfEachAccount(attempts: readonly AttemptRow[]): AttemptRow[] {
+  const latest = new Map<string, AttemptRow>();
+  for (const attempt of attempts) {
+    const known = latest.get(attempt.account ?? '');
+    if (!known || (known.sent_at_ms ?? 0) < (attempt.sent_at_ms ?? 0)) latest.set(attempt.account ?? '', attempt);
+  }
+  return [...latest.values()];
+}
