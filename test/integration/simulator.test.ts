@@ -54,6 +54,7 @@ test('login, takes the real access key and gives a JWT that works', async () => 
   const answer = await post('/user/login', JSON.stringify({ timeout: 5, key }), {});
   assert.equal(answer.status, 201);
   assert.equal(answer.headers['content-type'], 'application/json');
+  assert.match(answer.bytes.toString(), /^\{"accessToken":"[^"]+"\}\n$/);
   const { accessToken } = JSON.parse(answer.bytes.toString()) as { accessToken: string };
   const [header, claims] = accessToken.split('.').map((part) => Buffer.from(part, 'base64url').toString());
   assert.equal((JSON.parse(header as string) as { alg: string }).alg, 'HS256');
@@ -123,6 +124,7 @@ test('generate-image, gives one seed the same bytes, another prompt another pict
   const other = await post('/ai/generate-image', imageBody({ v4_prompt: { caption: { base_caption: '1boy' } } }));
   assert.deepEqual(picturesOf(again.bytes), picturesOf(first.bytes));
   assert.notDeepEqual(picturesOf(other.bytes), picturesOf(first.bytes));
+  await post('/ai/generate-image', imageBody({ seed: 10 }));
   const two = picturesOf((await post('/ai/generate-image', imageBody({ n_samples: 2, seed: 10 }))).bytes);
   assert.equal(two.length, 2);
   assert.deepEqual(two.map(seedOf), [10, 11]);
@@ -289,6 +291,8 @@ test('Anlas, are charged from the fixed pool first at the end, and missing ones 
     const refused = await post('/ai/generate-image', imageBody(), PST, own.origin);
     assert.equal(refused.bytes.toString(), '{"statusCode":402,"message":"Not enough Anlas"}\n');
     assert.equal(own.truth.account(DEFAULT_ACCOUNT.email).chargedAnlas, 17);
+    own.setBalance(DEFAULT_ACCOUNT.email, { purchasedAnlas: 16 });
+    assert.equal((await post('/ai/generate-image', imageBody(), PST, own.origin)).status, 402);
     own.setBalance(DEFAULT_ACCOUNT.email, { purchasedAnlas: 17 });
     assert.equal((await post('/ai/generate-image', imageBody(), PST, own.origin)).status, 200);
   } finally {

@@ -94,7 +94,7 @@ test('readZip, does not believe a bomb that announces a small size', async () =>
   const zip = Buffer.concat(await writeStreamedZip([{ name: 'a', bytes: Buffer.alloc(50_000_000) }]));
   const directory = zip.readUInt32LE(zip.length - 6);
   zip.writeUInt32LE(1000, directory + 24);
-  await assert.rejects(readZip(zip), { name: 'ZipError', code: 'damaged' });
+  await assert.rejects(readZip(zip), { name: 'ZipError', code: 'damaged', message: /could not be unpacked/ });
 });
 
 test('readZip, refuses encrypted, ZIP64 and unknown methods as unsupported', async () => {
