@@ -3,6 +3,8 @@ import type { Kysely } from 'kysely';
 import { Migrator, type Migration } from 'kysely/migration';
 import { ledgerTables } from './migrations/0001-ledger.ts';
 import { secretKeysTable } from './migrations/0002-secret-keys.ts';
+import { clientsAndAccountsTables } from './migrations/0003-clients-and-accounts.ts';
+import { bankTable } from './migrations/0004-bank.ts';
 import type { Engine, SchemaChange } from './migrations/schema-change.ts';
 import type { Schema } from './schema.ts';
 import { asStoreError, StoreOpenError, StoreUnavailableError } from './store-error.ts';
@@ -11,6 +13,8 @@ import { asStoreError, StoreOpenError, StoreUnavailableError } from './store-err
 const STEPS: Readonly<Record<string, SchemaChange>> = {
   '0001-ledger': ledgerTables,
   '0002-secret-keys': secretKeysTable,
+  '0003-clients-and-accounts': clientsAndAccountsTables,
+  '0004-bank': bankTable,
 };
 
 /** Whether the tables are older than this version needs. */

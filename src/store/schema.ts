@@ -8,6 +8,10 @@ export interface Schema {
   account_balances: AccountBalancesTable;
   balance_drifts: BalanceDriftsTable;
   secret_keys: SecretKeysTable;
+  clients: ClientsTable;
+  accounts: AccountsTable;
+  bank_entries: BankEntriesTable;
+  revisions: RevisionsTable;
 }
 
 /** One row for each request that was admitted; never deleted. */
@@ -111,4 +115,69 @@ export interface SecretKeysTable {
   check_value: string;
   is_current: number;
   created_at_ms: number;
+}
+
+/** The programs that may use the service, besides those of SERVER_TOKENS. Their settings: null for no limit. */
+export interface ClientsTable {
+  id: string;
+  name: string;
+  /** SHA-256 of the token, hexadecimal; the token itself is kept nowhere. */
+  token_digest: string;
+  created_at_ms: number;
+  rotated_at_ms: number | null;
+  revoked_at_ms: number | null;
+  expires_at_ms: number | null;
+  /** JSON list of endpoint ids; null for all. */
+  endpoints: string | null;
+  /** JSON list of dialects; null for all. */
+  dialects: string | null;
+  weight: number;
+  band: 'interactive' | 'batch';
+  max_queued: number | null;
+  max_in_flight: number | null;
+  requests_per_minute: number | null;
+  anlas_per_day: number | null;
+  anlas_per_month: number | null;
+  anlas_total: number | null;
+  images_per_day: number | null;
+  free_only: 'off' | 'reject' | 'clamp';
+}
+
+/** NovelAI accounts, besides those of the environment. */
+export interface AccountsTable {
+  id: string;
+  name: string;
+  /** JSON of e-mail address, password, token and proxy, sealed. */
+  credentials: string;
+  concurrency: number;
+  is_enabled: number;
+  created_at_ms: number;
+}
+
+/** Answers that are kept for a while, and Idempotency-Keys that were used. */
+export interface BankEntriesTable {
+  /** The request's id. */
+  id: string;
+  client_id: string;
+  idempotency_key: string | null;
+  request_hash: string;
+  /** `lost`: it may have been charged, and there is no answer to give again. */
+  state: 'running' | 'stored' | 'lost';
+  why: string | null;
+  /** The process that runs it. */
+  owner: string;
+  /** JSON of status and headers. */
+  head: string | null;
+  /** SHA-256 of the answer's body: the name of its file. */
+  content_hash: string | null;
+  size_bytes: number | null;
+  is_delivered: number;
+  created_at_ms: number;
+  expires_at_ms: number;
+}
+
+/** A number for each topic that is kept in memory, which grows with every change. */
+export interface RevisionsTable {
+  topic: string;
+  revision: number;
 }
