@@ -175,13 +175,6 @@ export class FairQueue {
     return { job, slot, client, startTagMs: tagMs, weight, chargedMs };
   }
 
-  /** Gives back what the run was charged: it comes to nothing, though its slot is still held. */
-  refund(run: Running): void {
-    run.client.chargeMs -= run.chargedMs;
-    run.chargedMs = 0;
-    refresh(run.client);
-  }
-
   /** Ends the run's hold on its slot and corrects its charge to `heldMs` of slot time. */
   end(run: Running, heldMs: number): void {
     const { client, slot } = run;
@@ -192,7 +185,7 @@ export class FairQueue {
     client.inFlight -= 1;
     this.#running -= 1;
     slot.leaseId = 0;
-    if (wasCapped && !isCapped(client)) for (const lane of client.lanes) catchUp(lane);
+    if (wasCapped && !isCapped(client)) for (const lane of client.lanes) catchUp(lane, run.job.estimateMs / run.weight);
     refresh(client);
     if (client.inFlight === 0) for (const lane of client.lanes.slice()) if (lane.jobs.size === 0) this.#retire(lane);
     if (this.#running === 0 && this.#queued === 0) this.#forgetAll();
@@ -359,9 +352,12 @@ function isCapped(client: ClientState): boolean {
   return client.inFlight >= client.policy.maxInFlight;
 }
 
-/** A lane that was empty, or whose client was at its cap, joins at the current virtual time: no credit for idling. */
-function catchUp(lane: Lane): void {
-  lane.offsetMs = Math.max(lane.offsetMs, lane.classState.virtualTimeMs - lane.client.chargeMs);
+/**
+ * A lane that was empty, or whose client was at its cap, joins at the current virtual time: no credit for idling. A client
+ * that gets exactly what its cap allows would lose a little at each turn, so it may fall behind by one job (`creditMs`).
+ */
+function catchUp(lane: Lane, creditMs = 0): void {
+  lane.offsetMs = Math.max(lane.offsetMs, lane.classState.virtualTimeMs - lane.client.chargeMs - creditMs);
 }
 
 /** Brings all lanes of a client to their places after its charge, cap or jobs changed. */

@@ -243,8 +243,8 @@ export class FairScheduler {
   }
 
   /**
-   * Puts a running job back at the place it had, at no charge for the run (429, another account …). It is never
-   * refused for a full queue. The slot stays held: call `release` for it afterwards, not before. False when the job is not
+   * Puts a running job back at the place it had (429, another account …). It is never refused for a full queue. The slot
+   * stays held: call `release` for it afterwards, not before, which also gives back the charge. False when the job is not
    * running or was cancelled.
    */
   requeue(jobId: string): boolean {
@@ -253,7 +253,6 @@ export class FairScheduler {
     if (lease === undefined || lease.isCancelled) return false;
     lease.isRequeued = true;
     this.#leasesByJob.delete(jobId);
-    this.#queue.refund(lease);
     lease.job.requeuedTagMs = lease.startTagMs;
     this.#enter(lease.job);
     this.#counts.requeued += 1;

@@ -15,7 +15,7 @@ import { countUsableSlots, estimateTurnMs, estimateWaitMs, flowMs } from './wait
 
 const SHORTEST_INTERVAL_MS = 1_000;
 /** Most starts played; what lies deeper is worked out from the rates (wait-estimate). */
-const MAX_STARTS = 1_000;
+const MAX_STARTS = 300;
 /** A picture of a very long queue is made seldom enough to take at most a twentieth of the time. */
 const INTERVAL_PER_COST = 20;
 /** Of what lies deeper only the rates are known. */

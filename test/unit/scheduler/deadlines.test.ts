@@ -132,6 +132,20 @@ test('a job submitted after a block, keeps its own deadline', () => {
   assert.deepEqual(scheduler.expire(), ['y-1']);
 });
 
+test('a loop blocked twice, is granted its time each time', () => {
+  const { clock, scheduler, submit, startedJobs } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  submit('x');
+  startedJobs();
+  for (const [round, clientId] of ['y', 'z'].entries()) {
+    submit(clientId, { deadlineMs: clock.nowMs + 10_000 });
+    clock.nowMs += 60_000;
+    assert.deepEqual(scheduler.expire(), [], `block ${round + 1}`);
+    clock.nowMs = scheduler.nextDeadlineMs() ?? 0;
+    assert.deepEqual(scheduler.expire(), [`${clientId}-1`]);
+  }
+});
+
 test('a caller that polls expire now and then, still expires jobs', () => {
   const { clock, scheduler, submit, startedJobs } = createUnderTest();
   scheduler.addSlot('a', serveAll);

@@ -124,13 +124,17 @@ test('cancel, tells what the job was and frees its place', () => {
 test('release, a repeat frees nobody else’s slot', () => {
   const { scheduler, submitMany } = createUnderTest();
   scheduler.addSlot('a', serveAll);
-  submitMany('x', 3);
+  submitMany('x', 4);
   const leaseId = scheduler.dispatch()[0]?.leaseId ?? 0;
   assert.equal(scheduler.release('a', { leaseId }), true);
   scheduler.dispatch();
   assert.equal(scheduler.release('a', { leaseId }), false);
   assert.equal(scheduler.stats.running, 1);
   assert.equal(scheduler.release('b'), false);
+  scheduler.addSlot('b', serveAll);
+  const other = scheduler.dispatch()[0]?.leaseId ?? 0;
+  assert.equal(scheduler.release('a', { leaseId: other }), false, 'a lease of another slot');
+  assert.equal(scheduler.stats.running, 2);
 });
 
 test('requeue, keeps the place and waits for another slot while its own is still held', () => {
@@ -152,18 +156,48 @@ test('requeue, keeps the place and waits for another slot while its own is still
 });
 
 test('requeue, charges nothing: the client is as far as before', () => {
-  const { scheduler, submitMany, startedJobs } = createUnderTest();
+  const { clock, scheduler, submitMany, startedJobs } = createUnderTest();
   scheduler.addSlot('a', serveAll);
   submitMany('x', 2);
   submitMany('y', 2);
   for (let attempt = 0; attempt < 5; attempt += 1) {
     assert.deepEqual(startedJobs(), ['x-1']);
+    clock.nowMs += 3_000;
     scheduler.requeue('x-1');
     scheduler.release('a');
   }
   startedJobs();
+  scheduler.release('a', { heldMs: 4_000 });
+  assert.deepEqual(startedJobs(), ['y-1']);
   scheduler.release('a', { heldMs: 5_000 });
-  assert.deepEqual(startedJobs(), ['y-1'], 'x paid for one run only, and y not for any');
+  assert.deepEqual(startedJobs(), ['x-2'], 'x paid 4 s for one run and nothing for the others');
+});
+
+test('requeue, keeps its place also where its client has since gone far ahead', () => {
+  const { scheduler, submit, submitMany, startedJobs } = createUnderTest();
+  for (const slot of ['a', 'b', 'c', 'd']) scheduler.addSlot(slot, serveAll);
+  submit('x', { estimateMs: 1_000 });
+  submitMany('x', 3, { estimateMs: 10_000 });
+  assert.equal(startedJobs().length, 4);
+  submitMany('y', 2);
+  scheduler.requeue('x-1');
+  scheduler.release('a');
+  assert.deepEqual(startedJobs(), ['x-1'], 'it had started before y came');
+});
+
+test('release, charges the time since the assignment unless told otherwise', () => {
+  const { clock, scheduler, submitMany, startedJobs } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  submitMany('x', 4);
+  submitMany('y', 4);
+  assert.deepEqual(startedJobs(), ['x-1']);
+  clock.nowMs += 12_000;
+  scheduler.release('a');
+  assert.deepEqual(startedJobs(), ['y-1']);
+  scheduler.release('a', { heldMs: 5_000 });
+  assert.deepEqual(startedJobs(), ['y-2'], 'x held the slot for 12 s, y for 5 s');
+  scheduler.release('a', { heldMs: 100_000, isCharged: false });
+  assert.deepEqual(startedJobs(), ['y-3'], 'what is not charged does not count');
 });
 
 test('submit, refuses with a time to try again', () => {
@@ -200,6 +234,19 @@ test('submit, refuses a deadline that cannot be met and no other', () => {
   );
   assert.deepEqual(answers[10], { isAccepted: false, reason: 'deadline_unmeetable', retryAfterMs: 5_000 });
   assert.ok(submit('y', { deadlineMs: clock.nowMs + 8_000 }).isAccepted, 'another client does not wait for x');
+});
+
+test('submit, judges a deadline by the weight of the client', () => {
+  const accepted = [1, 4].map((weight) => {
+    const { clock, scheduler, submit, submitMany, startedJobs } = createUnderTest();
+    scheduler.addSlot('a', serveAll);
+    scheduler.setClient('z', { ...unlimited, weight });
+    submitMany('x', 200);
+    startedJobs();
+    const deadlineMs = clock.nowMs + 100_000;
+    return Array.from({ length: 40 }, () => submit('z', { deadlineMs })).filter((answer) => answer.isAccepted).length;
+  });
+  assert.deepEqual(accepted, [11, 17], 'at half of the slot 10 jobs go before the last, at four fifths 16');
 });
 
 test('submit, throws on a name in use and on an estimate that is none', () => {

@@ -11,7 +11,7 @@ import { FairScheduler } from '../../../src/scheduler/fair-scheduler.ts';
 import type { ClientPolicy } from '../../../src/scheduler/fair-scheduler.ts';
 import { createSeededRandom } from '../../../src/scheduler/seeded-random.ts';
 import { fairAllocation } from './max-min-fair.ts';
-import { serveAll, unlimited } from './scheduler-under-test.ts';
+import { serveAll } from './scheduler-under-test.ts';
 
 type Create = (world: SimulatedWorld, slotCount: number) => FairScheduler;
 
@@ -266,87 +266,4 @@ test('a newcomer beside floods, first come first served is caught', () => {
     { numRuns: 25, endOnFailure: true },
   );
   assert.ok(result.failed);
-});
-
-test('an idle client, comes back at virtual time and has saved up no credit', () => {
-  const world = new SimulatedWorld();
-  const scheduler = createFair(world, 1);
-  const started: string[] = [];
-  const workshop = new Workshop({
-    world,
-    scheduler,
-    onStart: (run) => {
-      started.push(run.clientId);
-      if (run.clientId === 'busy') workshop.enter({ clientId: 'busy', durationMs: 5_000 });
-    },
-  });
-  workshop.enter({ clientId: 'busy', durationMs: 5_000 });
-  workshop.dispatch();
-  world.runUntil(1_000_000);
-  const before = started.length;
-  for (let job = 0; job < 20; job += 1) workshop.enter({ clientId: 'late', durationMs: 5_000 });
-  world.runUntil(1_100_000);
-  const since = started.slice(before);
-  assert.equal(since.length, 20);
-  assert.ok(Math.abs(since.filter((clientId) => clientId === 'late').length - 10) <= 1, since.join(' '));
-});
-
-/** Two clients whose jobs only one of four slots can serve, beside two others: who gets what of which slot? */
-function runPaidAndFree(endMs: number, afterwards: (workshop: Workshop, scheduler: FairScheduler) => void = () => {}) {
-  const world = new SimulatedWorld();
-  const scheduler = new FairScheduler({ nowMs: () => world.nowMs, maxQueued: 10_000 });
-  for (let slot = 1; slot <= 4; slot += 1) {
-    scheduler.addSlot(`slot ${slot}`, {
-      capability: slot === 4 ? 2 : 1,
-      canServe: (classKey) => classKey === 'free' || slot === 4,
-    });
-  }
-  const random = createSeededRandom(9);
-  const order = (clientId: string) => ({
-    clientId,
-    classKey: clientId.startsWith('paid') ? 'paid' : 'free',
-    durationMs: 2_000 + random() * 6_000,
-  });
-  const workshop = new Workshop({
-    world,
-    scheduler,
-    onStart: (run) => {
-      if (world.nowMs < endMs) workshop.enter(order(run.clientId));
-    },
-  });
-  scheduler.setClient('paid 2', { ...unlimited, weight: 2 });
-  for (const clientId of ['paid 1', 'paid 2', 'free 1', 'free 2']) {
-    for (let job = 0; job < 6; job += 1) workshop.enter(order(clientId));
-  }
-  workshop.dispatch();
-  world.runUntil(endMs);
-  afterwards(workshop, scheduler);
-  world.runUntil(endMs + 200_000);
-  const slots = (clientId: string, fromMs: number, toMs: number): number => {
-    const inside = workshop.runs.filter(
-      (run) => run.clientId === clientId && run.startedAtMs >= fromMs && run.startedAtMs < toMs,
-    );
-    return inside.reduce((sum, run) => sum + run.durationMs, 0) / (toMs - fromMs);
-  };
-  return { slots, endMs };
-}
-
-test('clients that only one slot can serve, share it by weight, and the others share the rest', () => {
-  const { slots, endMs } = runPaidAndFree(2_000_000);
-  const held = (clientId: string) => slots(clientId, 0, endMs);
-  assert.ok(Math.abs(held('paid 1') - 1 / 3) < 0.03, `paid 1 held ${held('paid 1')}`);
-  assert.ok(Math.abs(held('paid 2') - 2 / 3) < 0.03, `paid 2 held ${held('paid 2')}`);
-  assert.ok(Math.abs(held('free 1') - 1.5) < 0.05, `free 1 held ${held('free 1')}`);
-  assert.ok(Math.abs(held('free 2') - 1.5) < 0.05, `free 2 held ${held('free 2')}`);
-});
-
-test('a client held back by few slots, gains no credit on the others', () => {
-  const endMs = 2_000_000;
-  const { slots } = runPaidAndFree(endMs, (workshop) => {
-    for (const clientId of ['paid 1', 'free 1', 'free 2']) {
-      for (let job = 0; job < 200; job += 1) workshop.enter({ clientId, classKey: 'free', durationMs: 5_000 });
-    }
-  });
-  const held = slots('paid 1', endMs, endMs + 100_000);
-  assert.ok(held < 1.6, `it held ${held} slots, a fair third of four is 1.33`);
 });

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runFlood, runForecasts } from '../../../bench/scheduler-scenarios.ts';
 import { ForecastCalibration } from '../../../src/scheduler/forecast-calibration.ts';
+import { HoldingSpread } from '../../../src/scheduler/holding-spread.ts';
+import { Overtaking } from '../../../src/scheduler/overtaking.ts';
 import { createSeededRandom } from '../../../src/scheduler/seeded-random.ts';
 import { createUnderTest, serveAll } from './scheduler-under-test.ts';
 
@@ -108,6 +110,28 @@ test('calibration, comes to rest where nine of ten waits are within the p90', ()
     calibration.observe({ depth: calibration.depthOf(30_000), p50Ms: 30_000, p90Ms: 33_000 }, actualMs);
   }
   assert.ok(Math.abs(within / 2_000 - 0.9) < 0.03, `${within} of 2000`);
+});
+
+test('spread, learns how far holding times stray and how long the rest of one is', () => {
+  const spread = new HoldingSpread();
+  assert.ok(Math.abs(spread.sampler().meanRatio - 1) < 1e-9, 'before anything was seen the estimate is believed');
+  for (let job = 0; job < 200; job += 1) spread.observe(1_000, 2_000 + (job % 10) * 200);
+  const sampler = spread.sampler();
+  assert.ok(Math.abs(sampler.meanRatio - 2.9) < 0.01, String(sampler.meanRatio));
+  assert.equal(sampler.drawMs(10_000, 0), 20_000);
+  assert.equal(sampler.drawMs(10_000, 0.999), 38_000);
+  assert.equal(Math.round(sampler.drawRestMs(10_000, 35_000, 0)), 1_000, 'after 35 s only 36 and 38 s are left');
+  assert.equal(sampler.drawRestMs(10_000, 50_000, 0.5), 1_000, 'past all that was seen: a tenth more');
+});
+
+test('overtaking, stretches a wait by the part that later arrivals take, and fades', () => {
+  const overtaking = new Overtaking();
+  assert.equal(overtaking.stretch(4, 0), 1);
+  for (let atMs = 0; atMs <= 3_600_000; atMs += 10_000) overtaking.observeArrival(20_000, atMs);
+  const stretch = overtaking.stretch(4, 3_600_000);
+  assert.ok(Math.abs(stretch - 2) < 0.1, `2 of 4 slots go to arrivals: ${stretch}`);
+  assert.ok(overtaking.stretch(4, 7_200_000) < 1.01);
+  assert.ok(overtaking.stretch(1, 3_600_000) < 5.1, 'never without end');
 });
 
 test('forecast against the truth, p50 within a quarter and p90 kept in 85 to 95 of 100 (reduced bench d)', () => {
