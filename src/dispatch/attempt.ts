@@ -13,7 +13,7 @@ export interface Attempt extends SendResult {
 export async function attempt(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
   const { request, deps, record } = passage;
   const { account } = lease;
-  const relay = new Relay(request.sink, deps.readAhead);
+  const relay = new Relay(request.sink, deps.readAhead, request.tap);
   let stopDrain: () => void = () => undefined;
   account.onSend();
   const result = await send(

@@ -3,6 +3,7 @@ import type { Outcome } from '../lib/outcome.ts';
 import { ProxyError, type ProxyErrorCode } from '../lib/proxy-error.ts';
 import type { ExchangeFailure } from '../upstream/exchange-failure.ts';
 import type { Attempt } from './attempt.ts';
+import type { RelayedRequest } from './generation-request.ts';
 import { ownHeaders, type Passage } from './passage.ts';
 import { passedHeaders } from './relay.ts';
 import type { HeldAnswer } from './send.ts';
@@ -11,7 +12,7 @@ const UNREACHABLE_RETRY_MS = 5000;
 const TOKEN_TROUBLE_RETRY_MS = 10_000;
 
 /** Resolves when the client has the whole answer or has left. */
-export async function conclude(passage: Passage, last: Attempt): Promise<void> {
+export async function conclude(passage: Passage<RelayedRequest>, last: Attempt): Promise<void> {
   const { record } = passage;
   const { ruling, status, failure, held, relay } = last;
   record.status = status;
@@ -33,12 +34,14 @@ export async function conclude(passage: Passage, last: Attempt): Promise<void> {
   record.outcome = failure?.wasSent && mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
   record.upstreamError = failure && `${failure.kind}: ${failure.code}`;
   record.sizeBytes = relay.sizeBytes;
-  if (failure?.hasHead) relay.cut();
-  else answerWith(passage, failureError(failure));
+  if (failure?.hasHead) {
+    record.isTruncated = true;
+    relay.cut();
+  } else answerWith(passage, failureError(failure));
 }
 
 /** Answers a request that ended before NovelAI's answer, and names the outcome. */
-export function refuse(passage: Passage, error: unknown): void {
+export function refuse(passage: Passage<RelayedRequest>, error: unknown): void {
   const { request, deps, record } = passage;
   const refusal = error instanceof ProxyError ? error : new ProxyError('proxy_internal', { cause: error });
   record.outcome = OUTCOME_OF_REFUSAL[refusal.code] ?? 'refused_invalid';
@@ -59,19 +62,19 @@ const OUTCOME_OF_REFUSAL: Partial<Record<ProxyErrorCode, Outcome>> = {
   proxy_internal: 'failed_gateway',
 };
 
-function outcomeOfAnswer(passage: Passage, status: number): Outcome {
+function outcomeOfAnswer(passage: Passage<RelayedRequest>, status: number): Outcome {
   if (status < 400) return 'succeeded';
   if (status < 500) return 'failed_client';
   return mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
 }
 
 /** Whether the request could cost Anlas on the account that ran it. */
-function mayHaveCost({ request, deps, record }: Passage): boolean {
+function mayHaveCost({ request, deps, record }: Passage<RelayedRequest>): boolean {
   const account = deps.pool.accounts.find(({ name }) => name === record.account);
   return account?.balance.priceOf(request.work) !== 0;
 }
 
-function passHeld(passage: Passage, { status, headers, body }: HeldAnswer): void {
+function passHeld(passage: Passage<RelayedRequest>, { status, headers, body }: HeldAnswer): void {
   const { request, record } = passage;
   record.sizeBytes = body.length;
   if (!request.sink.isOpen) return;
@@ -82,7 +85,7 @@ function passHeld(passage: Passage, { status, headers, body }: HeldAnswer): void
   record.isDelivered = true;
 }
 
-function answerWith(passage: Passage, error: ProxyError): void {
+function answerWith(passage: Passage<RelayedRequest>, error: ProxyError): void {
   const { request, record } = passage;
   record.errorCode = error.code;
   record.status = error.status;

@@ -1,8 +1,9 @@
-// One request for a generation, whatever dialect it came in: the only form the dispatch rooms know.
+// One request for NovelAI, whatever dialect it came in: the only form the dispatch rooms know.
 import type { Band } from '../scheduler/fair-scheduler.ts';
 import type { SlotKind, WorkClass } from '../accounts/work-class.ts';
 import type { HostRole } from '../config/config.ts';
 import type { RequestFacts } from '../novelai/request-body.ts';
+import type { AnswerTap } from './answer-tap.ts';
 import type { ReplySink } from './reply-sink.ts';
 
 /** The program that asks, as far as the queue and the log go. */
@@ -10,13 +11,13 @@ export interface RequestingClient {
   name: string;
 }
 
-export interface GenerationRequest {
+/** What is sent to NovelAI and answered with what NovelAI says: a read, or more (`GenerationRequest`). */
+export interface RelayedRequest {
   id: string;
   client: RequestingClient;
   /** Id in the endpoint table, such as `generate-image`. */
   endpointId: string;
   role: HostRole;
-  slot: SlotKind;
   method: string;
   /** Path and query as they go to NovelAI. */
   path: string;
@@ -26,9 +27,16 @@ export interface GenerationRequest {
   body: Buffer | null;
   facts: RequestFacts;
   work: WorkClass;
+  receivedMs: number;
+  sink: ReplySink;
+  /** Sees NovelAI's answer too, also when the client does not wait for it. */
+  tap?: AnswerTap | undefined;
+}
+
+/** A request that takes an account's slot, and so waits in the queue. */
+export interface GenerationRequest extends RelayedRequest {
+  slot: SlotKind;
   band: Band;
   /** Latest time at which it may leave the queue; monotonic milliseconds. */
   deadlineMs: number;
-  receivedMs: number;
-  sink: ReplySink;
 }

@@ -2,7 +2,7 @@
 import type { AccountPool } from '../accounts/account-pool.ts';
 import type { Outcome } from '../lib/outcome.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { GenerationRequest } from './generation-request.ts';
+import type { GenerationRequest, RelayedRequest } from './generation-request.ts';
 import type { HoldingTimes } from './holding-times.ts';
 import type { ReadAheadOptions } from './read-ahead.ts';
 import type { ReplyHeaders } from './reply-sink.ts';
@@ -38,19 +38,31 @@ export interface RequestRecord {
   /** Bytes of NovelAI's answer. */
   sizeBytes: number;
   isDelivered: boolean;
+  /** NovelAI's answer broke off after its head had gone to the client, whose connection was cut for that. */
+  isTruncated?: boolean | undefined;
+  /** Answered from an earlier answer, or from one that another request was waiting for already. */
+  cache?: 'hit' | 'shared' | undefined;
+  /** What NovelAI would have charged had the answer not been kept. */
+  savedAnlas?: number | undefined;
 }
 
-export interface Passage {
-  request: GenerationRequest;
+export interface Passage<Request extends RelayedRequest = GenerationRequest> {
+  request: Request;
   deps: DispatchDeps;
   record: RequestRecord;
 }
 
 /** The service's own headers on an answer. */
-export function ownHeaders({ request, deps, record: { queueWaitMs, account } }: Passage): ReplyHeaders {
+export function ownHeaders({
+  request,
+  deps,
+  record: { queueWaitMs, account, cache, savedAnlas },
+}: Passage<RelayedRequest>): ReplyHeaders {
   return {
     'x-request-id': request.id,
     ...(queueWaitMs !== undefined && { 'x-queue-wait': String(Math.round(queueWaitMs)) }),
+    ...(cache !== undefined && { 'x-proxy-cache': cache }),
+    ...(savedAnlas !== undefined && { 'x-anlas-saved': String(savedAnlas) }),
     ...(deps.showsAccount && account !== undefined && { 'x-account': account }),
   };
 }

@@ -1,7 +1,9 @@
 // Carries NovelAI's answer to the client byte for byte, at the client's pace, without ever slowing NovelAI down for it.
 import type { IncomingHttpHeaders } from 'node:http';
+import type { AnswerTap } from './answer-tap.ts';
 import { ReadAhead, type ReadAheadOptions } from './read-ahead.ts';
 import type { ReplyHeaders, ReplySink } from './reply-sink.ts';
+import { isEventStream, SseEventCutter } from './sse-events.ts';
 
 /** What of NovelAI's answer reaches the client; everything else is between NovelAI's edge and this service. */
 const PASSED_HEADERS = [
@@ -31,6 +33,9 @@ export class Relay {
   readonly finished: Promise<Delivery>;
   readonly #sink: ReplySink;
   readonly #readAhead: ReadAhead;
+  readonly #tap: AnswerTap | undefined;
+  /** Set for server-sent events, which are written whole. */
+  #events: SseEventCutter | undefined;
   #finish: (delivery: Delivery) => void = () => undefined;
   #isClientSlow = false;
   #isPumping = false;
@@ -40,8 +45,9 @@ export class Relay {
   /** Called when `push` had given false and there is room again. */
   onRoom: () => void = () => undefined;
 
-  constructor(sink: ReplySink, readAhead: Omit<ReadAheadOptions, 'onRoom'>) {
+  constructor(sink: ReplySink, readAhead: Omit<ReadAheadOptions, 'onRoom'>, tap?: AnswerTap) {
     this.#sink = sink;
+    this.#tap = tap;
     this.#readAhead = new ReadAhead({ ...readAhead, onRoom: () => this.onRoom() });
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
@@ -59,15 +65,18 @@ export class Relay {
   }
 
   head(status: number, headers: ReplyHeaders): void {
+    this.#tap?.head(status, headers);
+    if (isEventStream(headers)) this.#events = new SseEventCutter();
     if (!this.#hasLeft) this.#sink.head(status, headers);
   }
 
   /** Takes bytes from NovelAI; gives false when NovelAI should pause. */
   push(chunk: Buffer): boolean {
     this.#sizeBytes += chunk.length;
+    this.#tap?.data(chunk);
     if (this.#hasLeft) return true;
     if (!this.#isClientSlow && !this.#isPumping) {
-      if (this.#sink.write(chunk)) return true;
+      if (this.#write(chunk)) return true;
       this.#isClientSlow = true;
       this.#sink.onDrain(() => {
         this.#isClientSlow = false;
@@ -80,6 +89,7 @@ export class Relay {
 
   /** NovelAI's answer is complete. */
   end(): void {
+    this.#tap?.end(true);
     this.#readAhead.end();
     if (this.#hasLeft) return;
     if (this.#readAhead.isEmpty && !this.#isPumping) this.#endAnswer();
@@ -88,6 +98,11 @@ export class Relay {
 
   /** NovelAI's answer broke off: the client must not take it for whole. */
   cut(): void {
+    this.#tap?.end(false);
+    this.#cutOff();
+  }
+
+  #cutOff(): void {
     if (!this.#hasLeft) this.#sink.cut();
     void this.#readAhead.close();
     this.#finish('cut');
@@ -102,18 +117,28 @@ export class Relay {
         const chunk = await this.#readAhead.next();
         if (this.#hasLeft) return;
         if (!chunk) break;
-        if (!this.#sink.write(chunk)) await new Promise<void>((resolve) => this.#sink.onDrain(resolve));
+        if (!this.#write(chunk)) await new Promise<void>((resolve) => this.#sink.onDrain(resolve));
       }
       this.#endAnswer();
     } catch {
-      this.cut();
+      this.#cutOff();
     } finally {
       this.#isPumping = false;
     }
   }
 
+  /** Gives false when the client reads slower than this is written. */
+  #write(chunk: Buffer): boolean {
+    if (!this.#events) return this.#sink.write(chunk);
+    let isClientKeepingUp = true;
+    for (const event of this.#events.push(chunk)) isClientKeepingUp = this.#sink.write(event);
+    return isClientKeepingUp;
+  }
+
   #endAnswer(): void {
     void this.#readAhead.close();
+    const rest = this.#events?.rest();
+    if (rest) this.#sink.write(rest);
     this.#sink.end(() => this.#finish(this.#hasLeft ? 'client_left' : 'delivered'));
   }
 }

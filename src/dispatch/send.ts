@@ -8,7 +8,7 @@ import type { Clock } from '../lib/clock.ts';
 import { startExchange, type Exchange, type ExchangeRequest } from '../upstream/exchange.ts';
 import type { ExchangeFailure } from '../upstream/exchange-failure.ts';
 import type { HostVerdict, UpstreamHosts } from '../upstream/upstream-hosts.ts';
-import type { GenerationRequest } from './generation-request.ts';
+import type { RelayedRequest } from './generation-request.ts';
 
 export interface SendDeps {
   clock: Clock;
@@ -59,7 +59,7 @@ const HELD_BODY_LIMIT_BYTES = 64 * 1024;
 const OTHER_HOST_TRIES = 2;
 
 /** Sends the request with one account's token. Resolves when the exchange has truly ended; never throws. */
-export async function send(request: GenerationRequest, options: SendOptions, deps: SendDeps): Promise<SendResult> {
+export async function send(request: RelayedRequest, options: SendOptions, deps: SendDeps): Promise<SendResult> {
   const hosts = deps.hosts[request.role];
   const tried = new Set<string>();
   for (let tryNumber = 0; ; tryNumber += 1) {
@@ -72,7 +72,7 @@ export async function send(request: GenerationRequest, options: SendOptions, dep
 }
 
 function exchangeOnce(
-  request: GenerationRequest,
+  request: RelayedRequest,
   baseUrl: string,
   { account, token, receiver, onSent, onExchange }: SendOptions,
   { clock, limits }: SendDeps,

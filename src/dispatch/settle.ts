@@ -1,7 +1,8 @@
 // The last step: writes down how a request ended. One line each, constant message, values as fields.
+import type { RelayedRequest } from './generation-request.ts';
 import type { Passage } from './passage.ts';
 
-export function settle({ request, deps, record }: Passage): void {
+export function settle({ request, deps, record }: Passage<RelayedRequest>): void {
   const { facts } = request;
   const line = {
     requestId: request.id,
@@ -23,6 +24,9 @@ export function settle({ request, deps, record }: Passage): void {
     bytes: record.sizeBytes,
     sends: record.sends > 1 ? record.sends : undefined,
     isDelivered: record.isDelivered ? undefined : false,
+    isTruncated: record.isTruncated,
+    cache: record.cache,
+    savedAnlas: record.savedAnlas,
   };
   if (record.outcome === 'failed_gateway' || record.outcome === 'unknown') deps.log.warn(line, 'request');
   else deps.log.info(line, 'request');
