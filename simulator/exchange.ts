@@ -25,6 +25,7 @@ export interface Answer {
   readonly framing: 'chunked' | 'length';
 }
 
+const NO_CONTENT = 204;
 const NO_BYTES = Buffer.alloc(0);
 const JSON_HEADERS: HeaderList = [['content-type', ERROR_CONTENT_TYPE]];
 
@@ -199,11 +200,11 @@ export class Exchange {
   #writeHead(status: number, headers: HeaderList, lengthBytes: number | undefined): void {
     this.row.status = status;
     this.response.sendDate = false;
-    this.response.writeHead(status, this.#headerList(headers, lengthBytes));
+    this.response.writeHead(status, this.#headerList(status, headers, lengthBytes));
   }
 
   /** In the order of the contract: alphabetical where a length is known, else as captured for pictures (3.1, 9.1). */
-  #headerList(own: HeaderList, lengthBytes: number | undefined): string[] {
+  #headerList(status: number, own: HeaderList, lengthBytes: number | undefined): string[] {
     const isKeptAlive = this.response.shouldKeepAlive && this.request.httpVersionMinor > 0;
     const connection = ['connection', isKeptAlive ? 'keep-alive' : 'close'];
     const list: string[] = [];
@@ -212,7 +213,9 @@ export class Exchange {
       if (this.request.httpVersionMinor > 0) list.push('transfer-encoding', 'chunked');
       list.push(...connection, 'date', this.#date());
     } else {
-      list.push(...connection, 'content-length', String(lengthBytes));
+      list.push(...connection);
+      // A 204 has no body, and so no length to announce (RFC 9110, 8.6).
+      if (status !== NO_CONTENT) list.push('content-length', String(lengthBytes));
       for (const [name, value] of own) list.push(name, value);
       list.push('date', this.#date());
     }

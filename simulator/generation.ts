@@ -25,10 +25,6 @@ export class GenerationLocks {
   release(account: AccountState, slot: Slot): void {
     this.#held[slot].delete(account);
   }
-
-  isHeld(account: AccountState, slot: Slot): boolean {
-    return this.#held[slot].has(account);
-  }
 }
 
 /** How a running generation passes its time. */

@@ -134,6 +134,44 @@ test('hang, gives no answer until the client leaves, charged or not', async () =
   }
 });
 
+test('streams, fail in every way too, and are charged when told so', async () => {
+  const stream = async (rule: FaultRule): Promise<Outcome> => {
+    simulator.faults.clear();
+    simulator.faults.add(rule);
+    let status: number | undefined;
+    try {
+      const answer = await request(`${simulator.origin}/ai/generate-image-stream`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${persistentToken}` },
+        body: BODY,
+        dispatcher: agent,
+        signal: AbortSignal.timeout(300),
+      });
+      status = answer.statusCode;
+      return { status, bytes: Buffer.from(await answer.body.arrayBuffer()) };
+    } catch (error) {
+      const { code, name } = error as { code?: string; name: string };
+      return { failure: code ?? name, hadHeaders: status !== undefined };
+    } finally {
+      await simulator.truth.whenIdle();
+    }
+  };
+  const whole = (await stream({ kind: 'delay' })).bytes?.length ?? 0;
+  const isCharged = true;
+  assert.equal((await stream({ kind: 'reset-before-headers', isCharged })).hadHeaders, false);
+  assert.equal((await stream({ kind: 'status', status: 502, isCharged })).status, 502);
+  assert.equal((await stream({ kind: 'hang', isCharged, afterBytes: 100 })).hadHeaders, true);
+  assert.equal((await stream({ kind: 'truncate', afterBytes: 100 })).hadHeaders, true);
+  assert.equal((await stream({ kind: 'short-body', afterBytes: 100 })).bytes?.length, 100);
+  assert.equal((await stream({ kind: 'garbage' })).bytes?.length, whole);
+  assert.equal(chargedAnlas(), 7 * COST_ANLAS);
+  await stream({ kind: 'reset-after-headers', isCharged: false });
+  await stream({ kind: 'stream-error' });
+  assert.equal(chargedAnlas(), 7 * COST_ANLAS);
+  await stream({ kind: 'stream-error', isCharged });
+  assert.equal(chargedAnlas(), 8 * COST_ANLAS);
+});
+
 test('delay and slow-body, are right but late', async () => {
   const whole = (await generate()).bytes;
   for (const kind of ['delay', 'slow-body'] as const) {
