@@ -1,13 +1,19 @@
 // What the ledger reckons an account's Anlas to be: the last reading, less what is known to have been spent since.
 import type { Selectable } from 'kysely';
+import { prepareQuery } from '../store/prepared-query.ts';
 import type { AccountBalancesTable } from '../store/schema.ts';
 import type { Queries, Store } from '../store/store.ts';
 import type { AnlasBalance } from './attempt.ts';
 
 export type AccountBalanceRow = Selectable<AccountBalancesTable>;
 
-export function findBalance(db: Queries, account: string): Promise<AccountBalanceRow | undefined> {
-  return db.selectFrom('account_balances').selectAll().where('account', '=', account).executeTakeFirst();
+const balanceQuery = prepareQuery((db, slots: { account: string }) =>
+  db.selectFrom('account_balances').selectAll().where('account', '=', slots.account),
+);
+
+export async function findBalance(db: Queries, account: string): Promise<AccountBalanceRow | undefined> {
+  const [balance] = await balanceQuery(db, { account });
+  return balance;
 }
 
 export function expectedAnlas({ fixed_anlas, purchased_anlas, spent_since_anlas }: AccountBalanceRow): number {
@@ -65,15 +71,18 @@ export function lockAccount(tx: Queries, store: Store, account: string): Promise
   return store.lock(tx, `account/${account}`);
 }
 
+const spendingQuery = prepareQuery((db, slots: { account: string; anlas: number }) =>
+  db
+    .updateTable('account_balances')
+    .set((row) => ({ spent_since_anlas: row('spent_since_anlas', '+', slots.anlas) }))
+    .where('account', '=', slots.account),
+);
+
 /** Notes a charge that is now known. Without a reading there is nothing to reckon from. */
 export async function addSpending(tx: Queries, store: Store, account: string | null, anlas: number): Promise<void> {
   if (account === null || anlas === 0) return;
   await lockAccount(tx, store, account);
-  await tx
-    .updateTable('account_balances')
-    .set((row) => ({ spent_since_anlas: row('spent_since_anlas', '+', anlas) }))
-    .where('account', '=', account)
-    .execute();
+  await spendingQuery(tx, { account, anlas });
 }
 
 export interface Drift {

@@ -1,5 +1,7 @@
 // The books of one client for one day, in one transaction: read, changed by the rules of Book, and written back with their postings.
-import type { BooksTable } from '../store/schema.ts';
+import type { Insertable } from 'kysely';
+import { prepareQuery, prepareRowsQuery } from '../store/prepared-query.ts';
+import type { BooksTable, PostingsTable } from '../store/schema.ts';
 import type { Queries, Store } from '../store/store.ts';
 import { Book } from './book.ts';
 import {
@@ -35,6 +37,38 @@ export interface ClientDay {
   day: string;
 }
 
+const dayBooksQuery = prepareQuery((db, slots: ClientDay) =>
+  db.selectFrom('books').selectAll().where('client_id', '=', slots.clientId).where('period', '=', slots.day),
+);
+
+const allBooksQuery = prepareQuery((db, slots: ClientDay & { month: string }) =>
+  db
+    .selectFrom('books')
+    .selectAll()
+    .where('client_id', '=', slots.clientId)
+    .where('period', 'in', [slots.day, slots.month, 'all']),
+);
+
+const saveBooksQuery = prepareRowsQuery((db, rows: BooksTable[]) =>
+  db
+    .insertInto('books')
+    .values(rows)
+    .onConflict((conflict) =>
+      conflict.columns(['client_id', 'period', 'budget']).doUpdateSet((row) => ({
+        limit_amount: row.ref('excluded.limit_amount'),
+        granted: row.ref('excluded.granted'),
+        available: row.ref('excluded.available'),
+        reserved: row.ref('excluded.reserved'),
+        held: row.ref('excluded.held'),
+        settled: row.ref('excluded.settled'),
+      })),
+    ),
+);
+
+const insertPostingsQuery = prepareRowsQuery((db, rows: Insertable<PostingsTable>[]) =>
+  db.insertInto('postings').values(rows),
+);
+
 export class ClientBooks {
   readonly #of: ClientDay;
   readonly #books: ReadonlyMap<BudgetKind, Book>;
@@ -57,13 +91,10 @@ export class ClientBooks {
     ];
     if (kinds.length === 0) return new ClientBooks(of, new Map());
     await store.lock(tx, `client/${of.clientId}`);
-    const periods = new Set(kinds.map((kind) => periodOf(kind, of.day)));
-    const rows = await tx
-      .selectFrom('books')
-      .selectAll()
-      .where('client_id', '=', of.clientId)
-      .where('period', 'in', [...periods])
-      .execute();
+    const rows =
+      concerns.anlas > 0
+        ? await allBooksQuery(tx, { clientId: of.clientId, day: of.day, month: of.day.slice(0, 7) })
+        : await dayBooksQuery(tx, of);
     const books = kinds.map((kind): [BudgetKind, Book] => {
       const row = rows.find(({ budget, period }) => budget === kind && period === periodOf(kind, of.day));
       return [kind, row ? new Book(row.limit_amount, row) : new Book(null)];
@@ -111,22 +142,9 @@ export class ClientBooks {
       limit_amount: book.limit,
       ...book.balances,
     }));
-    await tx
-      .insertInto('books')
-      .values(rows)
-      .onConflict((conflict) =>
-        conflict.columns(['client_id', 'period', 'budget']).doUpdateSet((row) => ({
-          limit_amount: row.ref('excluded.limit_amount'),
-          granted: row.ref('excluded.granted'),
-          available: row.ref('excluded.available'),
-          reserved: row.ref('excluded.reserved'),
-          held: row.ref('excluded.held'),
-          settled: row.ref('excluded.settled'),
-        })),
-      )
-      .execute();
+    await saveBooksQuery(tx, rows);
     const postings = changed.flatMap(([kind, book]) =>
-      book.movements.map(({ from, to, amount }) => ({
+      book.movements.map(({ from, to, amount }): Insertable<PostingsTable> => ({
         at_ms: atMs,
         // Between these two an amount moves only because the limit changed.
         attempt_id: isLimitChange(from, to) ? null : attemptId,
@@ -138,7 +156,7 @@ export class ClientBooks {
         amount,
       })),
     );
-    if (postings.length > 0) await tx.insertInto('postings').values(postings).execute();
+    await insertPostingsQuery(tx, postings);
   }
 }
 

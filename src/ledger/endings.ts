@@ -1,9 +1,10 @@
 // The ends an attempt can come to, each as one step inside a transaction: its state, its client's books and its account's Anlas.
 import { sql } from 'kysely';
+import { prepareQuery } from '../store/prepared-query.ts';
 import type { Queries, Store } from '../store/store.ts';
 import { addSpending } from './account-balances.ts';
-import type { AttemptRow, AttemptState, FreeOutcome, Settlement } from './attempt.ts';
-import { moveAttempt } from './attempts.ts';
+import type { FreeOutcome, Settlement } from './attempt.ts';
+import { moveAttempt, MOVED_COLUMNS, type MovedAttempt } from './attempts.ts';
 import { ClientBooks } from './client-books.ts';
 
 /**
@@ -16,20 +17,36 @@ export interface Ending {
   atMs: number;
 }
 
+const settleQuery = prepareQuery(
+  (db, slots: { id: string; outcome: string; chargedAnlas: number; images: number | null; atMs: number }) =>
+    db
+      .updateTable('attempts')
+      .set((eb) => ({
+        state: eb.val('settled' as const),
+        outcome: slots.outcome,
+        charged_anlas: slots.chargedAnlas,
+        charged_images: eb.fn.coalesce(eb.cast<number | null>(eb.val(slots.images), 'bigint'), 'images'),
+        balance_after_anlas: eb('balance_before_anlas', '-', slots.chargedAnlas),
+        ended_at_ms: slots.atMs,
+      }))
+      .where('id', '=', slots.id)
+      .where('state', '=', 'sent')
+      .returning(MOVED_COLUMNS),
+);
+
 /** Ends a sent attempt with its charge; undefined, and nothing done, when it is in another state. */
 export async function settleAttempt(
   ending: Ending,
   attemptId: string,
   { outcome, chargedAnlas, images }: Settlement,
-): Promise<AttemptRow | undefined> {
+): Promise<MovedAttempt | undefined> {
   const { tx, store, atMs } = ending;
-  const attempt = await moveAttempt(tx, attemptId, ['sent'], {
-    state: 'settled',
+  const [attempt] = await settleQuery(tx, {
+    id: attemptId,
     outcome,
-    charged_anlas: chargedAnlas,
-    charged_images: images ?? (outcome === 'succeeded' ? sql<number>`images` : 0),
-    balance_after_anlas: sql<number | null>`balance_before_anlas - ${chargedAnlas}`,
-    ended_at_ms: atMs,
+    chargedAnlas,
+    images: images ?? (outcome === 'succeeded' ? null : 0),
+    atMs,
   });
   if (!attempt) return undefined;
   await addSpending(tx, store, attempt.account, chargedAnlas);
@@ -37,20 +54,35 @@ export async function settleAttempt(
   return attempt;
 }
 
-/** Ends an attempt at no cost; undefined, and nothing done, when it is in none of the states `from`. */
+/** What an attempt becomes that cost nothing. */
+function releasedAs(outcome: string, atMs: number) {
+  return { state: 'released', outcome, charged_anlas: 0, charged_images: 0, ended_at_ms: atMs } as const;
+}
+
+const releaseQuery = prepareQuery((db, slots: { id: string; outcome: string; atMs: number }) =>
+  db
+    .updateTable('attempts')
+    .set(releasedAs(slots.outcome, slots.atMs))
+    .where('id', '=', slots.id)
+    .where('state', 'in', ['reserved', 'sent'])
+    .returning(MOVED_COLUMNS),
+);
+
+/** Ends an attempt at no cost, sent or not; undefined, and nothing done, when it has ended already. */
 export async function releaseAttempt(
   ending: Ending,
   attemptId: string,
   outcome: FreeOutcome,
-  from: readonly AttemptState[] = ['reserved', 'sent'],
-): Promise<AttemptRow | undefined> {
-  const attempt = await moveAttempt(ending.tx, attemptId, from, {
-    state: 'released',
-    outcome,
-    charged_anlas: 0,
-    charged_images: 0,
-    ended_at_ms: ending.atMs,
-  });
+): Promise<MovedAttempt | undefined> {
+  const [attempt] = await releaseQuery(ending.tx, { id: attemptId, outcome, atMs: ending.atMs });
+  if (attempt) await moveMoney(ending, attempt, 'reserved');
+  return attempt;
+}
+
+/** Ends an attempt that was never sent; undefined, and nothing done, when it was, or has ended, or is not there. */
+export async function releaseReserved(ending: Ending, attemptId: string): Promise<MovedAttempt | undefined> {
+  const change = releasedAs('failed_gateway', ending.atMs);
+  const attempt = await moveAttempt(ending.tx, attemptId, ['reserved'], change);
   if (attempt) await moveMoney(ending, attempt, 'reserved');
   return attempt;
 }
@@ -59,7 +91,7 @@ export async function releaseAttempt(
  * Ends a sent attempt whose charge is not known: a paid one is held, a free one released, since its charge is known after all.
  * Undefined, and nothing done, when it is in another state.
  */
-export async function holdAttempt(ending: Ending, attemptId: string): Promise<AttemptRow | undefined> {
+export async function holdAttempt(ending: Ending, attemptId: string): Promise<MovedAttempt | undefined> {
   const attempt = await moveAttempt(ending.tx, attemptId, ['sent'], {
     state: sql<'held' | 'released'>`case when quoted_anlas = 0 then 'released' else 'held' end`,
     outcome: 'unknown',
@@ -89,7 +121,7 @@ export async function resolveAttempt(
   ending: Ending,
   attemptId: string,
   { chargedAnlas, resolution, balanceAfterAnlas }: Finding,
-): Promise<AttemptRow | undefined> {
+): Promise<MovedAttempt | undefined> {
   const attempt = await moveAttempt(ending.tx, attemptId, ['held'], {
     state: chargedAnlas > 0 ? 'settled' : 'released',
     charged_anlas: chargedAnlas,
@@ -102,7 +134,7 @@ export async function resolveAttempt(
 }
 
 /** Settles what an ended attempt was charged, and makes the rest of what it had used up available again. */
-async function moveMoney(ending: Ending, attempt: AttemptRow, from: 'reserved' | 'held'): Promise<void> {
+async function moveMoney(ending: Ending, attempt: MovedAttempt, from: 'reserved' | 'held'): Promise<void> {
   const quoted = { anlas: attempt.quoted_anlas, images: attempt.images };
   const charged = { anlas: attempt.charged_anlas ?? 0, images: attempt.charged_images ?? 0 };
   const books = await openBooks(ending, attempt, {
@@ -113,6 +145,6 @@ async function moveMoney(ending: Ending, attempt: AttemptRow, from: 'reserved' |
   await books.save(ending.tx, { attemptId: attempt.id, atMs: ending.atMs });
 }
 
-function openBooks({ tx, store }: Ending, attempt: AttemptRow, concerns: { anlas: number; images: number }) {
+function openBooks({ tx, store }: Ending, attempt: MovedAttempt, concerns: { anlas: number; images: number }) {
   return ClientBooks.open(tx, store, { clientId: attempt.client_id, day: attempt.day }, concerns);
 }

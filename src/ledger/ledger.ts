@@ -1,11 +1,9 @@
 // The money of the service: what each request may cost, does cost and did cost, on whose budget (design section 6).
-import { sql } from 'kysely';
 import type { Clock } from '../lib/clock.ts';
 import type { Outcome } from '../lib/outcome.ts';
 import { randomAlphanumerics } from '../lib/random-text.ts';
-import type { Queries, Store } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { StoreUnavailableError } from '../store/store-error.ts';
-import { reckonAnlas } from './account-balances.ts';
 import { AccountReadings, type Reading } from './account-readings.ts';
 import {
   checkAmount,
@@ -16,15 +14,15 @@ import {
   type Sending,
   type Settlement,
 } from './attempt.ts';
-import { findAttempt, greatestTimeMs, heldAttempts, insertAttempt, moveAttempt } from './attempts.ts';
-import { holdAttempt, releaseAttempt, settleAttempt, type Ending } from './endings.ts';
+import { findAttempt, greatestTimeMs, heldAttempts, insertAttempt, type MovedAttempt } from './attempts.ts';
+import { holdAttempt, releaseAttempt, releaseReserved, settleAttempt, type Ending } from './endings.ts';
 import { utcDay } from './budgets.ts';
-import { ClientBooks, type BudgetRefusal } from './client-books.ts';
+import { ClientBooks } from './client-books.ts';
 import { LedgerClock } from './ledger-clock.ts';
-import { LedgerError } from './ledger-error.ts';
 import { OwedEndings } from './owed-endings.ts';
 import { recoverAttempts, type Recovery } from './recovery.ts';
 import { readReport, type ReportQuery, type ReportRow } from './report.ts';
+import { BudgetRefused, outOfOrder, sendAttempt, unsendAttempt } from './sending.ts';
 import { verifyBooks, type Difference } from './verify.ts';
 
 export interface LedgerOptions {
@@ -35,16 +33,6 @@ export interface LedgerOptions {
 }
 
 const GENERATION_LIMIT_MS = 180_000;
-
-/** Thrown inside a transaction to undo it, and turned into an answer outside. */
-class Refused extends Error {
-  readonly refusal: BudgetRefusal;
-
-  constructor(refusal: BudgetRefusal) {
-    super('The budget refuses.');
-    this.refusal = refusal;
-  }
-}
 
 /**
  * One attempt goes through `reserved`, `sent` and one end:
@@ -138,22 +126,11 @@ export class Ledger {
     // Before it is written, so that no reading of the balance can miss it.
     if (quotedAnlas > 0) this.#readings.onSent(account, attemptId);
     try {
-      await this.#store.write(async (tx) => {
-        const attempt = await this.#move(tx, attemptId, ['reserved'], {
-          state: 'sent',
-          account,
-          sends: sql<number>`sends + 1`,
-          sent_at_ms: atMs,
-        });
-        await this.#requote(tx, attempt, quotedAnlas, atMs);
-        if (quotedAnlas === 0) return;
-        const anlas = await reckonAnlas(tx, account, { firstReading: sending.balanceBefore, atMs });
-        await moveAttempt(tx, attemptId, ['sent'], { balance_before_anlas: anlas ?? null });
-      });
+      await this.#store.write((tx) => sendAttempt({ tx, store: this.#store, atMs }, attemptId, sending));
       return { isGranted: true, attemptId };
     } catch (error) {
       this.#readings.onEnded(account, attemptId);
-      if (error instanceof Refused) return error.refusal;
+      if (error instanceof BudgetRefused) return error.refusal;
       throw error;
     }
   }
@@ -163,9 +140,8 @@ export class Ledger {
    * @throws {StoreUnavailableError} when it cannot be written; then it must not be sent again, only released.
    */
   async markUnsent(attemptId: string, why: string): Promise<void> {
-    const attempt = await this.#store.write((tx) =>
-      this.#move(tx, attemptId, ['sent'], { state: 'reserved', sent_at_ms: null, unsent_why: why }),
-    );
+    const atMs = this.#clock.nowMs();
+    const attempt = await this.#store.write((tx) => unsendAttempt({ tx, store: this.#store, atMs }, attemptId, why));
     this.#readings.onEnded(attempt.account, attemptId);
   }
 
@@ -231,35 +207,10 @@ export class Ledger {
     await this.#owed.close();
   }
 
-  /** @throws {LedgerError} when the attempt is in none of the states. */
-  async #move(...[tx, id, from, change]: Parameters<typeof moveAttempt>): Promise<AttemptRow> {
-    const attempt = await moveAttempt(tx, id, from, change);
-    if (attempt) return attempt;
-    const { state } = (await findAttempt(tx, id)) ?? { state: 'not there' };
-    throw new LedgerError(`Attempt ${id}: expected it to be ${from.join(' or ')}, but it is ${state}.`);
-  }
-
-  /** Changes what is set aside to the price on the account. */
-  async #requote(tx: Queries, attempt: AttemptRow, quotedAnlas: number, atMs: number): Promise<void> {
-    const more = quotedAnlas - attempt.quoted_anlas;
-    if (more === 0) return;
-    const books = await ClientBooks.open(
-      tx,
-      this.#store,
-      { clientId: attempt.client_id, day: attempt.day },
-      { anlas: Math.abs(more), images: 0 },
-    );
-    const refusal = more > 0 ? books.refusalOf({ anlas: more, images: 0 }) : undefined;
-    if (refusal) throw new Refused(refusal);
-    books.each((book) => (more > 0 ? book.take('reserved', more) : book.giveBack('reserved', -more)));
-    await books.save(tx, { attemptId: attempt.id, atMs });
-    await moveAttempt(tx, attempt.id, ['sent'], { quoted_anlas: quotedAnlas });
-  }
-
   async #end(
     attemptId: string,
     outcome: Outcome,
-    write: (ending: Ending) => Promise<AttemptRow | undefined>,
+    write: (ending: Ending) => Promise<MovedAttempt | undefined>,
   ): Promise<void> {
     const atMs = this.#clock.nowMs();
     let isRepeated = false;
@@ -272,9 +223,7 @@ export class Ledger {
         if (ended) return ended;
         const known = await findAttempt(tx, attemptId);
         if (known && mayBeDone && known.outcome === outcome) return known;
-        throw new LedgerError(
-          `Attempt ${attemptId}: cannot end as ${outcome}, since it is ${known ? (known.outcome ?? known.state) : 'not there'}.`,
-        );
+        throw await outOfOrder({ tx }, attemptId, outcome);
       });
       this.#readings.onEnded(attempt.account, attemptId);
     });
@@ -284,9 +233,7 @@ export class Ledger {
     const atMs = this.#clock.nowMs();
     await this.#owed
       .run(async () => {
-        await this.#store.write((tx) =>
-          releaseAttempt({ tx, store: this.#store, atMs }, attemptId, 'failed_gateway', ['reserved']),
-        );
+        await this.#store.write((tx) => releaseReserved({ tx, store: this.#store, atMs }, attemptId));
       })
       // Given up when the ledger closes: the next start releases it.
       .catch(() => undefined);

@@ -1,8 +1,8 @@
 // Ends what a process that died has left open.
 import type { Store } from '../store/store.ts';
 import type { AttemptRow } from './attempt.ts';
-import { heldAttempts } from './attempts.ts';
-import { holdAttempt, releaseAttempt } from './endings.ts';
+import { findAttempts, heldAttempts } from './attempts.ts';
+import { holdAttempt, releaseReserved } from './endings.ts';
 
 /** Attempts per transaction. */
 const BATCH = 100;
@@ -41,18 +41,18 @@ export async function recoverAttempts(store: Store, { liveOwners, nowMs }: Recov
         .orderBy('client_id')
         .limit(BATCH)
         .execute();
-      const ended: (AttemptRow | undefined)[] = [];
-      for (const { id, state } of open)
-        ended.push(
-          await (state === 'sent'
-            ? holdAttempt(ending, id)
-            : releaseAttempt(ending, id, 'failed_gateway', ['reserved'])),
-        );
-      return ended.filter((attempt) => attempt !== undefined);
+      const ended: { id: string; wasSent: boolean }[] = [];
+      for (const { id, state } of open) {
+        const wasSent = state === 'sent';
+        await (wasSent ? holdAttempt(ending, id) : releaseReserved(ending, id));
+        ended.push({ id, wasSent });
+      }
+      const cutOffIds = ended.filter(({ wasSent }) => wasSent).map(({ id }) => id);
+      return { ended: ended.length, cutOff: await findAttempts(tx, cutOffIds) };
     });
-    released += batch.filter(({ outcome }) => outcome !== 'unknown').length;
-    cutOff.push(...batch.filter(({ outcome }) => outcome === 'unknown'));
-    if (batch.length === 0) break;
+    if (batch.ended === 0) break;
+    released += batch.ended - batch.cutOff.length;
+    cutOff.push(...batch.cutOff);
   }
   const held = await store.read((db) => heldAttempts(db));
   return { released, cutOff, lastSent: latestOfEachAccount([...held, ...cutOff]) };
