@@ -181,6 +181,7 @@ async function makeKeyFile(dataDir: string, path: string): Promise<string> {
     await using file = await open(path, 'wx', 0o600);
     await file.writeFile(`${material}\n`);
     await file.sync();
+    await syncFolder(dataDir);
     return material;
   } catch (cause) {
     throw new SecretBoxError(
@@ -188,6 +189,13 @@ async function makeKeyFile(dataDir: string, path: string): Promise<string> {
       cause,
     );
   }
+}
+
+/** The file's name is on the disk only when its folder is; Windows has no such call, and needs none. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  await using folder = await open(path, 'r');
+  await folder.sync();
 }
 
 function wrongKey(secretKey: string | undefined, keyFile: string): SecretBoxError {
