@@ -1,36 +1,101 @@
 // The programs that may use the service, found by their token.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { ClientConfig } from '../config/config.ts';
 import { registerSecret } from '../telemetry/hide-secrets.ts';
+import { DEFAULT_SETTINGS, type Client, type StoredClient } from './client.ts';
+import { tokenDigest } from './token-digest.ts';
 
-/** A program with a token of its own. */
-export interface Client {
-  name: string;
+export type { Client } from './client.ts';
+
+/** Why a token is not accepted; `why` is one sentence for the log. The client itself is told only that it is not (401). */
+export type TokenRefusal = { refusal: 'unknown' | 'expired' | 'revoked'; why: string; client?: Client | undefined };
+
+export type Identification = { client: Client; refusal?: undefined } | TokenRefusal;
+
+export interface ClientRegistryOptions {
+  /** Unix milliseconds. */
+  wallMs?: () => number;
+}
+
+interface Entry {
+  client: Client;
+  digest: Buffer;
+  revokedAtMs: number | null;
 }
 
 /**
  * Looks clients up by the SHA-256 of their token, so that the time a look-up takes tells nothing about the tokens, and no plain
- * token stays in memory for longer than it must.
+ * token stays in memory for longer than it must. All clients are held in memory; `replaceStored` brings the database's.
  */
 export class ClientRegistry {
-  readonly #byDigest = new Map<string, { client: Client; digest: Buffer }>();
+  readonly #fromEnvironment: ReadonlyMap<string, Entry>;
+  readonly #wallMs: () => number;
+  #fromDatabase: ReadonlyMap<string, Entry> = new Map();
 
-  constructor(clients: readonly ClientConfig[]) {
-    for (const { name, token } of clients) {
-      registerSecret(token);
-      const digest = digestOf(token);
-      this.#byDigest.set(digest.toString('latin1'), { client: { name }, digest });
-    }
+  constructor(clients: readonly ClientConfig[], { wallMs = Date.now }: ClientRegistryOptions = {}) {
+    this.#wallMs = wallMs;
+    this.#fromEnvironment = new Map(
+      clients.map(({ name, token }) => {
+        registerSecret(token);
+        return entryOf(tokenDigest(token), environmentClient(name), null);
+      }),
+    );
   }
 
-  /** Gives the client with this token, or undefined. */
+  /** Every client that has not been revoked, those of the environment first. */
+  get clients(): readonly Client[] {
+    return [...this.#fromEnvironment.values(), ...this.#fromDatabase.values()]
+      .filter(({ revokedAtMs }) => revokedAtMs === null)
+      .map(({ client }) => client);
+  }
+
+  /** Gives the client with this token, or undefined when the token is not accepted. */
   find(token: string): Client | undefined {
-    const digest = digestOf(token);
-    const entry = this.#byDigest.get(digest.toString('latin1'));
-    return entry && timingSafeEqual(entry.digest, digest) ? entry.client : undefined;
+    const found = this.identify(token);
+    return found.refusal === undefined ? found.client : undefined;
+  }
+
+  /** Gives the client with this token, or why it is not accepted. */
+  identify(token: string): Identification {
+    const key = tokenDigest(token);
+    const entry = this.#fromEnvironment.get(key) ?? this.#fromDatabase.get(key);
+    if (!entry || !timingSafeEqual(entry.digest, Buffer.from(key, 'latin1')))
+      return { refusal: 'unknown', why: 'No client has this token.' };
+    const { client, revokedAtMs } = entry;
+    if (revokedAtMs !== null)
+      return {
+        refusal: 'revoked',
+        client,
+        why: `The token of "${client.name}" was revoked on ${dateOf(revokedAtMs)}.`,
+      };
+    if (client.expiresAtMs !== null && this.#wallMs() >= client.expiresAtMs)
+      return {
+        refusal: 'expired',
+        client,
+        why: `The token of "${client.name}" expired on ${dateOf(client.expiresAtMs)}.`,
+      };
+    return { client };
+  }
+
+  /** Takes over what the database now says of its clients. Requests that have begun keep the settings they began with. */
+  replaceStored(clients: readonly StoredClient[]): void {
+    this.#fromDatabase = new Map(
+      clients.map(({ tokenDigest: digest, createdAtMs: _created, rotatedAtMs: _rotated, revokedAtMs, ...client }) =>
+        entryOf(digest, Object.freeze(client), revokedAtMs),
+      ),
+    );
   }
 }
 
-function digestOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
+/** Gives the client that an entry of SERVER_TOKENS stands for: without limits. */
+function environmentClient(name: string): Client {
+  return Object.freeze({ id: `env:${name}`, name, origin: 'environment' as const, ...DEFAULT_SETTINGS });
+}
+
+function entryOf(digest: string, client: Client, revokedAtMs: number | null): [string, Entry] {
+  return [digest, { client, digest: Buffer.from(digest, 'latin1'), revokedAtMs }];
+}
+
+function dateOf(wallMs: number): string {
+  return new Date(wallMs).toISOString().slice(0, 16).replace('T', ' ');
 }
