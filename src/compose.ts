@@ -7,9 +7,16 @@ import { AccountPool } from './accounts/account-pool.ts';
 import { ClientRegistry } from './clients/client-registry.ts';
 import type { Service } from './cli/service.ts';
 import type { AccountConfig, Config, HostRole } from './config/config.ts';
+import { ConfiguredLogins } from './dialects/native/client-logins.ts';
+import { Cors } from './dialects/native/cors.ts';
 import { NativeDialect } from './dialects/native/native-dialect.ts';
+import { NO_BUDGETS } from './dialects/native/shown-account.ts';
+import type { KeptDeps } from './dispatch/kept/serve-kept.ts';
 import { HoldingTimes } from './dispatch/holding-times.ts';
-import type { DispatchDeps } from './dispatch/passage.ts';
+import { KeptAnswers } from './dispatch/kept/kept-answers.ts';
+import { ReadAccounts } from './dispatch/reads/read-accounts.ts';
+import type { SharedReadDeps } from './dispatch/reads/serve-shared-read.ts';
+import { SharedAnswers } from './dispatch/reads/shared-answers.ts';
 import { WorkQueue } from './dispatch/work-queue.ts';
 import { createHttpServer } from './http/http-server.ts';
 import { Budget } from './lib/budget.ts';
@@ -32,6 +39,8 @@ export interface ComposedService extends Service {
 
 /** Slow readers' answers on disk, in all: far above what a busy day needs, far below what fills a disk. */
 const SPOOL_LIMIT_BYTES = 4 * 1024 ** 3;
+/** Encoded vibes on disk: some 1,300 of them. */
+const KEPT_LIMIT_BYTES = 64 * 1024 ** 2;
 const STOP_POLL_MS = 50;
 
 /** Builds the service; nothing happens before `start`. */
@@ -65,7 +74,8 @@ export function createService(
   }
   for (const accountConfig of config.accounts) addAccount(accountConfig);
 
-  const dispatch: DispatchDeps = {
+  const keptAnswers = new KeptAnswers({ dir: join(config.dataDir, 'kept'), limitBytes: KEPT_LIMIT_BYTES });
+  const dispatch: KeptDeps & SharedReadDeps = {
     clock,
     hosts,
     limits,
@@ -80,13 +90,20 @@ export function createService(
     },
     drainMs: limits.drainMs,
     showsAccount: config.showsAccount,
+    readAccounts: new ReadAccounts(pool),
+    sharedAnswers: new SharedAnswers({ clock }),
+    keptAnswers,
+    keptUnderWay: new Map(),
   };
+  const clients = new ClientRegistry(config.clients);
   const app = createHttpServer({
     native: new NativeDialect({
-      clients: new ClientRegistry(config.clients),
+      clients,
+      logins: new ConfiguredLogins(config.clients, clients),
+      balances: NO_BUDGETS,
+      cors: new Cors(config.corsOrigins),
       dispatch,
-      bodyLimitBytes: limits.bodyBytes,
-      queueTimeoutMs: config.queue.timeoutMs,
+      limits: { bodyBytes: limits.bodyBytes, queueTimeoutMs: config.queue.timeoutMs },
     }),
     health: pool,
   });
@@ -116,6 +133,7 @@ export function createService(
     },
     async start() {
       mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+      await keptAnswers.open();
       await app.listen({ host: config.host, port: config.port });
       for (const account of pool.accounts) account.start();
       const { address, port, family } = app.server.address() as AddressInfo;

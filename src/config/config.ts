@@ -28,6 +28,8 @@ export interface Config {
   port: number;
   clients: readonly ClientConfig[];
   accounts: readonly AccountConfig[];
+  /** Web pages that may use the service: `*` for all, or origins such as `https://example.org`; none when empty. */
+  corsOrigins: readonly string[];
   /** Base URLs per role, without a trailing slash; the first is preferred only by chance. */
   upstreamUrls: Readonly<Record<HostRole, readonly string[]>>;
   queue: {

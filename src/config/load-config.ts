@@ -64,6 +64,13 @@ const urlList = readAs('one or more addresses such as https://image.novelai.net,
   return urls.length > 0 && urls.every((url) => isUrl(url, ['http:', 'https:'])) ? urls : undefined;
 });
 
+const originList = readAs('*, off, or origins such as https://example.org, comma separated', (text) => {
+  if (/^(off|none|no|false)$/i.test(text.trim())) return [];
+  const origins = splitList(text);
+  const isOrigin = (origin: string) => origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin);
+  return origins.length > 0 && origins.every(isOrigin) ? origins : undefined;
+});
+
 function splitList(text: string): string[] {
   return text
     .split(',')
@@ -89,6 +96,7 @@ const schema = z.object({
   QUEUE_LIMIT: wholeNumber(1, 1_000_000).prefault('10000'),
   QUEUE_LIMIT_PER_CLIENT: wholeNumber(1, 1_000_000).prefault('1000'),
   QUEUE_TIMEOUT: positiveDuration.prefault('10m'),
+  CORS_ORIGINS: originList.prefault('*'),
   BODY_LIMIT: size.prefault('32mb'),
   CONNECT_TIMEOUT: positiveDuration.prefault('10s'),
   FIRST_BYTE_TIMEOUT: positiveDuration.optional(),
@@ -256,6 +264,7 @@ export function readConfig(environment: Environment): Config {
     port: values.PORT,
     clients,
     accounts,
+    corsOrigins: values.CORS_ORIGINS,
     upstreamUrls: { image: values.NOVELAI_IMAGE_URL, text: values.NOVELAI_TEXT_URL, api: values.NOVELAI_API_URL },
     queue: {
       limit: values.QUEUE_LIMIT,

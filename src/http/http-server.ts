@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import Fastify, { type FastifyInstance } from 'fastify';
 import { sendError } from '../dialects/native/native-sink.ts';
 import type { NativeDialect } from '../dialects/native/native-dialect.ts';
+import { unknownPath } from '../dialects/native/unknown-path.ts';
 import { ProxyError } from '../lib/proxy-error.ts';
 import { registerHealthRoutes, type HealthSource } from './health-routes.ts';
 
@@ -28,9 +29,9 @@ export function createHttpServer({ native, health }: HttpServerOptions): Fastify
     },
     forceCloseConnections: 'idle',
   });
-  app.setNotFoundHandler((_request, reply) => {
+  app.setNotFoundHandler(({ method, url }, reply) => {
     reply.hijack();
-    sendError(reply.raw, new ProxyError('client_unknown_path'));
+    sendError(reply.raw, unknownPath(method, url));
   });
   app.setErrorHandler((error, _request, reply) => {
     reply.hijack();

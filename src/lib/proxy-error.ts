@@ -72,6 +72,8 @@ export interface ProxyErrorDetail {
   cause?: unknown;
   /** Methods that the path does accept; becomes `Allow`. */
   allow?: readonly string[] | undefined;
+  /** What else the client may be told, as NovelAI's own errors do in their `details`. */
+  details?: unknown;
 }
 
 /** One refusal or failure of the service's own making. Answers that come from NovelAI never become one: they pass through. */
@@ -81,8 +83,9 @@ export class ProxyError extends Error {
   readonly isRetryable: boolean;
   readonly retryAfterMs: number | undefined;
   readonly allow: readonly string[] | undefined;
+  readonly details: unknown;
 
-  constructor(code: ProxyErrorCode, { message, retryAfterMs, cause, allow }: ProxyErrorDetail = {}) {
+  constructor(code: ProxyErrorCode, { message, retryAfterMs, cause, allow, details }: ProxyErrorDetail = {}) {
     const row: ErrorRow = ERROR_TABLE[code];
     super(message ?? row.sentence, cause === undefined ? undefined : { cause });
     this.name = 'ProxyError';
@@ -91,5 +94,6 @@ export class ProxyError extends Error {
     this.isRetryable = row.isRetryable;
     this.retryAfterMs = retryAfterMs;
     this.allow = allow;
+    this.details = details;
   }
 }

@@ -25,7 +25,7 @@ interface EndpointRow {
   bodyLimitBytes?: number;
   /** The answer can come in pieces over time and must never be held back. */
   isStream: boolean;
-  /** The answer is the same for everybody and may be kept for a while. */
+  /** The answer hangs on nothing but the request: reads keep it for a short while, paid requests for good. */
   isCacheable: boolean;
 }
 
@@ -77,7 +77,7 @@ const ROWS = [
   image({ id: 'generate-image', methods: ['POST', 'GET'], path: '/ai/generate-image' }),
   image({ id: 'generate-image-stream', methods: POST, path: '/ai/generate-image-stream', isStream: true }),
   image({ id: 'augment-image', methods: POST, path: '/ai/augment-image' }),
-  image({ id: 'encode-vibe', methods: POST, path: '/ai/encode-vibe' }),
+  image({ id: 'encode-vibe', methods: POST, path: '/ai/encode-vibe', isCacheable: true }),
   image({ id: 'upscale', methods: POST, path: '/ai/upscale' }),
   image({ id: 'annotate-image', methods: POST, path: '/ai/annotate-image', role: 'api' }),
   image({

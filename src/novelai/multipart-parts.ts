@@ -1,8 +1,8 @@
 // Finds the parts of a multipart/form-data body as views into it, without copying the pictures (contract 3.4).
 import { RequestBodyError } from './request-body-error.ts';
 
-/** More than the web client can send: image, mask, 16 vibes and some references. */
-const MOST_PARTS = 128;
+/** More than the web client can send: request, image, mask, 16 vibes and some references. */
+const MOST_PARTS = 64;
 const LARGEST_HEADER_BYTES = 8192;
 /** RFC 2046 allows 70 characters. */
 const LONGEST_BOUNDARY = 200;
@@ -19,7 +19,7 @@ export function isMultipart(contentType: string | undefined): boolean {
 
 /**
  * Gives each part's bytes by its name, as views into `body`. Throws RequestBodyError when the boundary is missing, the body
- * ends before the closing boundary, a part has no name, two have the same, or there are more than 128.
+ * ends before the closing boundary, a part has no name, two have the same, or there are more than 64.
  */
 export function readParts(contentType: string, body: Buffer): ReadonlyMap<string, Buffer> {
   const boundary = boundaryOf(contentType);

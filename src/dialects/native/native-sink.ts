@@ -31,9 +31,13 @@ export class NativeSink implements ReplySink {
   }
 
   head(status: number, headers: ReplyHeaders): void {
-    this.#response.writeHead(status, headers);
+    if (!STREAM_TYPE.test(String(headers['content-type']))) {
+      this.#response.writeHead(status, headers);
+      return;
+    }
+    this.#response.writeHead(status, { ...headers, ...unbuffered(headers) });
     // The first event of a stream may be seconds away; a client that waits for the head should not.
-    if (STREAM_TYPE.test(String(headers['content-type']))) this.#response.flushHeaders();
+    this.#response.flushHeaders();
   }
 
   write(chunk: Buffer): boolean {
@@ -59,9 +63,30 @@ export class NativeSink implements ReplySink {
   }
 }
 
+/** Asks whatever stands between here and the client to pass a stream on as it comes (contract 8, point 4; nginx's own header). */
+function unbuffered({ 'cache-control': cacheControl }: ReplyHeaders): ReplyHeaders {
+  return { 'cache-control': `${String(cacheControl ?? 'no-cache')}, no-transform`, 'x-accel-buffering': 'no' };
+}
+
+/** Answers with JSON in NovelAI's form: compact, a newline at its end, and a type without a charset (contract 3, 5). */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  value: unknown,
+  headers: ReplyHeaders = {},
+): ServerResponse {
+  const body = Buffer.from(`${JSON.stringify(value)}\n`);
+  response.writeHead(status, {
+    ...headers,
+    'content-type': ERROR_CONTENT_TYPE,
+    'content-length': String(body.length),
+  });
+  return response.end(body);
+}
+
 /** Answers with an error in NovelAI's form: JSON without a charset, since some clients compare the type to the letter (contract 8). */
 export function sendError(response: ServerResponse, error: ProxyError, headers: ReplyHeaders = {}): void {
-  const body = errorBody(error.status, error.message);
+  const body = errorBody(error.status, error.message, error.details);
   response.writeHead(error.status, {
     ...headers,
     'content-type': ERROR_CONTENT_TYPE,

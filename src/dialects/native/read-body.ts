@@ -4,6 +4,8 @@ import { ProxyError } from '../../lib/proxy-error.ts';
 
 /** A refused client may still be sending; its bytes are thrown away for this long so that it gets to read the refusal. */
 const LINGER_MS = 2000;
+/** So little is read to its end for the sake of the connection. */
+const SMALL_BODY_BYTES = 64 * 1024;
 
 /**
  * Gives the body, or null when there is none; works for GET as well, since some clients send one there. Asks a client that waits
@@ -41,12 +43,24 @@ export function readBody(
   });
 }
 
-function refuseRest(request: IncomingMessage, response: ServerResponse, limitBytes: number): ProxyError {
-  response.setHeader('connection', 'close');
+/**
+ * Before a request is refused whose body was not read: throws what still comes of it away, for a while, so that the client gets to
+ * read the refusal. A body that has not ended by then is cut off; behind a large one the connection is closed either way.
+ */
+export function lingerOverBody(request: IncomingMessage, response: ServerResponse): void {
+  if (request.complete || request.destroyed) return;
+  if (!(Number(request.headers['content-length']) <= SMALL_BODY_BYTES) && !response.headersSent)
+    response.setHeader('connection', 'close');
   request.resume();
-  const timer = setTimeout(() => request.destroy(), LINGER_MS);
+  const timer = setTimeout(() => {
+    if (!request.complete) request.destroy();
+  }, LINGER_MS);
   timer.unref();
   request.once('close', () => clearTimeout(timer));
+}
+
+function refuseRest(request: IncomingMessage, response: ServerResponse, limitBytes: number): ProxyError {
+  lingerOverBody(request, response);
   return new ProxyError('client_body_too_large', {
     message: `The request body is too large: expected at most ${limitBytes} bytes (BODY_LIMIT).`,
   });
