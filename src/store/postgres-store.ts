@@ -57,30 +57,48 @@ export async function openPostgresStore(url: string): Promise<Store> {
 class PostgresStore implements Store {
   readonly engine = 'postgres';
   readonly #db: Kysely<Schema>;
+  readonly #running = new Set<Promise<unknown>>();
   #isClosed = false;
 
   constructor(db: Kysely<Schema>) {
     this.#db = db;
   }
 
-  async read<T>(work: (db: Queries) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new StoreUnavailableError('closed');
-    try {
-      return await this.#db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work);
-    } catch (error) {
-      throw asStoreError(error);
-    }
+  read<T>(work: (db: Queries) => Promise<T>): Promise<T> {
+    return this.#run(async () => {
+      try {
+        return await this.#db
+          .transaction()
+          .setIsolationLevel('repeatable read')
+          .setAccessMode('read only')
+          .execute(work);
+      } catch (error) {
+        throw asStoreError(error);
+      }
+    });
   }
 
   /** The server groups the commits of its connections by itself. */
-  async write<T>(work: (tx: Queries) => Promise<T>): Promise<T> {
+  write<T>(work: (tx: Queries) => Promise<T>): Promise<T> {
+    return this.#run(async () => {
+      for (let tries = 1; ; tries += 1)
+        try {
+          return await this.#transact(work);
+        } catch (error) {
+          if (tries === MAX_TRIES || !isConflict(error)) throw asStoreError(error);
+        }
+    });
+  }
+
+  async #run<T>(action: () => Promise<T>): Promise<T> {
     if (this.#isClosed) throw new StoreUnavailableError('closed');
-    for (let tries = 1; ; tries += 1)
-      try {
-        return await this.#transact(work);
-      } catch (error) {
-        if (tries === MAX_TRIES || !isConflict(error)) throw asStoreError(error);
-      }
+    const run = action();
+    this.#running.add(run);
+    try {
+      return await run;
+    } finally {
+      this.#running.delete(run);
+    }
   }
 
   async #transact<T>(work: (tx: Queries) => Promise<T>): Promise<T> {
@@ -116,6 +134,8 @@ class PostgresStore implements Store {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    // What was begun still needs its connection.
+    await Promise.allSettled(this.#running);
     await this.#db.destroy();
   }
 }

@@ -93,6 +93,7 @@ function openError(path: string, cause: unknown): unknown {
     disk_full: 'cannot be written, as its disk is full; make room',
     corrupt: 'is damaged or is no SQLite database; restore a backup, or set DATABASE_URL to another file',
     busy: 'is held by another program; close that first',
+    io: 'cannot be written, or the files beside it cannot; mend the rights of the file and its folder',
   };
   const detail = cause instanceof Error ? ` (${cause.message})` : '';
   return new StoreOpenError(
@@ -128,11 +129,12 @@ class SqliteStore implements Store {
     const { database, db } = this.#parts;
     try {
       return await db.connection().execute(async (connection) => {
-        database.exec('begin');
+        database.exec('pragma query_only = on; begin');
         try {
           return await work(connection);
         } finally {
           if (database.isTransaction) database.exec('rollback');
+          database.exec('pragma query_only = off');
         }
       });
     } catch (error) {
