@@ -9,6 +9,9 @@ export interface Attempt extends SendResult {
   relay: Relay;
 }
 
+/** A connection cut from this side takes a moment to be noticed at the other. */
+const NOTICE_MS = 500;
+
 /** Sends with the lease's account. Resolves when the exchange with NovelAI has truly ended; the client may still be reading. */
 export async function attempt(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
   const { request, deps, record } = passage;
@@ -52,7 +55,7 @@ function applyToAccount({ request, deps, record }: Passage, { account, kind }: L
     costAnlas: account.balance.priceOf(request.work) ?? 0,
     retryAfterMs: readRetryAfterMs(headers?.['retry-after']),
     // NovelAI may still be generating: the account rests until such a generation would surely be over (I1).
-    restUntilMs: isEndUnseen ? sentMs + deps.holdingTimes.longestMs(request) : undefined,
+    restUntilMs: isEndUnseen ? Math.max(sentMs + deps.holdingTimes.longestMs(request), endedMs + NOTICE_MS) : undefined,
   });
   if (sentMs === undefined) return;
   record.upstreamMs = endedMs - sentMs;

@@ -58,8 +58,9 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
       if (isFirstRefusal) {
         await account.session.onRefused(token);
         if (account.session.state === 'ready' && request.sink.isOpen) continue;
-      } else if (await account.session.onRefusedAgain(token)) {
-        // The token is good, so the refusal meant this request: its answer is the client's.
+      } else if ((await account.session.onRefusedAgain(token)) && last.status === 403) {
+        // The token is good, so the refusal meant this request: its answer is the client's. (A 401 for a good token is NovelAI's
+        // mistake, and never the client's business.)
         return { last: { ...last, ruling: { account: 'untouched', action: 'pass' } }, lease };
       }
     }

@@ -13,8 +13,12 @@ const URL_PASSWORD = /(\w+:\/\/)[^\s/:@"]*:[^\s/@"]+@/g;
 /** Exact secrets of this process (passwords, configured tokens), which need not have a recognisable shape. */
 const knownSecrets = new Set<string>();
 
-/** Makes `secret` unprintable from now on. Very short ones are left alone: hiding every `me` would garble all lines. */
+/**
+ * Makes `secret` unprintable from now on. Very short ones are left alone: hiding every `me` would garble all lines. Those that
+ * are hidden by their shape need no entry, and tokens come anew with every login.
+ */
 export function registerSecret(secret: string): void {
+  if (CREDENTIAL_SHAPES.some((shape) => secret.replace(shape, '') === '')) return;
   if (secret.length >= 6) knownSecrets.add(JSON.stringify(secret).slice(1, -1));
 }
 

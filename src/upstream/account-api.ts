@@ -1,7 +1,6 @@
 // The calls the service makes for itself on an account: log in, read the subscription.
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../lib/clock.ts';
-import { deriveAccessKey } from '../novelai/access-key.ts';
 import { VERSION } from '../lib/version.ts';
 import { readSubscription, type Subscription } from '../novelai/subscription.ts';
 import { collect, type Collected } from './collect.ts';
@@ -31,13 +30,9 @@ export interface AccountRoute {
   clock: Clock;
 }
 
-/** Logs in with the access key (contract 2.2, 2.3). The password itself never leaves the process. */
-export async function logIn(
-  route: AccountRoute,
-  { email, password }: { email: string; password: string },
-): Promise<LoginResult> {
-  const key = await deriveAccessKey(email, password);
-  const answer = await call(route, 'POST', '/user/login', {}, Buffer.from(JSON.stringify({ key })));
+/** Logs in with the access key (contract 2.2, 2.3); the password itself never leaves the process. */
+export async function logIn(route: AccountRoute, accessKey: string): Promise<LoginResult> {
+  const answer = await call(route, 'POST', '/user/login', {}, Buffer.from(JSON.stringify({ key: accessKey })));
   if (!answer.isAnswer)
     return { kind: 'failed', why: `NovelAI could not be reached for the login (${answer.failure.code})` };
   if (answer.status === 401) return { kind: 'refused', why: 'NovelAI refused the e-mail address or password (401)' };
