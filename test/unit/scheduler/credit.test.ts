@@ -49,13 +49,21 @@ test('an idle client, comes back at virtual time and has saved up no credit', ()
 });
 
 /** Two clients whose jobs only one of four slots can serve, beside two others: who gets what of which slot? */
-function runPaidAndFree(endMs: number, afterwards: (workshop: Workshop, scheduler: FairScheduler) => void = () => {}) {
+function runPaidAndFree(
+  endMs: number,
+  afterwards: (now: { workshop: Workshop; scheduler: FairScheduler; openAllSlots: () => void }) => void = () => {},
+) {
   const world = new SimulatedWorld();
   const scheduler = new FairScheduler({ nowMs: () => world.nowMs, maxQueued: 10_000 });
+  let areAllOpen = false;
+  const openAllSlots = (): void => {
+    areAllOpen = true;
+    scheduler.invalidateEligibility();
+  };
   for (let slot = 1; slot <= 4; slot += 1) {
     scheduler.addSlot(`slot ${slot}`, {
       capability: slot === 4 ? 2 : 1,
-      canServe: (classKey) => classKey === 'free' || slot === 4,
+      canServe: (classKey) => classKey === 'free' || slot === 4 || areAllOpen,
     });
   }
   const random = createSeededRandom(9);
@@ -77,7 +85,7 @@ function runPaidAndFree(endMs: number, afterwards: (workshop: Workshop, schedule
   }
   workshop.dispatch();
   world.runUntil(endMs);
-  afterwards(workshop, scheduler);
+  afterwards({ workshop, scheduler, openAllSlots });
   world.runUntil(endMs + 200_000);
   const slots = (clientId: string, fromMs: number, toMs: number): number => {
     const inside = workshop.runs.filter(
@@ -99,7 +107,7 @@ test('clients that only one slot can serve, share it by weight, and the others s
 
 test('a client held back by few slots, gains no credit on the others', () => {
   const endMs = 2_000_000;
-  const { slots } = runPaidAndFree(endMs, (workshop) => {
+  const { slots } = runPaidAndFree(endMs, ({ workshop }) => {
     for (const clientId of ['paid 1', 'free 1', 'free 2']) {
       for (let job = 0; job < 200; job += 1) workshop.enter({ clientId, classKey: 'free', durationMs: 5_000 });
     }
@@ -108,9 +116,24 @@ test('a client held back by few slots, gains no credit on the others', () => {
   assert.ok(held < 1.6, `it held ${held} slots, a fair third of four is 1.33`);
 });
 
+test('clients held back by few slots, gain no credit when more slots can serve them', () => {
+  const endMs = 2_000_000;
+  const { slots } = runPaidAndFree(endMs, ({ workshop, openAllSlots }) => {
+    for (const clientId of ['paid 1', 'paid 2', 'free 1', 'free 2']) {
+      const classKey = clientId.startsWith('paid') ? 'paid' : 'free';
+      for (let job = 0; job < 200; job += 1) workshop.enter({ clientId, classKey, durationMs: 5_000 });
+    }
+    openAllSlots();
+    workshop.dispatch();
+  });
+  const held = (clientId: string) => slots(clientId, endMs, endMs + 100_000);
+  assert.ok(Math.abs(held('free 1') - 0.8) < 0.15, `free 1 held ${held('free 1')}, a fifth of four is 0.8`);
+  assert.ok(Math.abs(held('paid 2') - 1.6) < 0.3, `paid 2 held ${held('paid 2')}, two fifths are 1.6`);
+});
+
 test('a newcomer among clients that only one slot can serve, starts where they are', () => {
   const endMs = 2_000_000;
-  const { workshop } = runPaidAndFree(endMs, (workshop, scheduler) => {
+  const { workshop } = runPaidAndFree(endMs, ({ workshop, scheduler }) => {
     assert.ok(scheduler.stats.virtualTimeMs > 2_500_000, 'the free clients are far ahead of the paid');
     workshop.enter({ clientId: 'paid 3', classKey: 'paid', durationMs: 5_000 });
   });
@@ -131,16 +154,59 @@ test('a client at its cap, has no credit when its fair share falls below the cap
   assert.ok(held < 0.5, `it held ${held} slots, its share of two is 0.39`);
 });
 
-test('a client whose cap is lifted, starts without credit', () => {
+test('a client whose cap is lifted during a long job, starts without credit', () => {
   const shop = new Backlogged(4);
-  shop.add('capped', { maxInFlight: 1 });
+  shop.scheduler.setClient('capped', { ...unlimited, maxInFlight: 1 });
+  shop.workshop.submit({ clientId: 'capped', durationMs: 2_000_000, estimateMs: 5_000 });
   shop.add('open');
+  shop.add('capped', { maxInFlight: 1 });
   shop.world.runUntil(1_000_000);
+  assert.equal(shop.held('capped', 1, 1_000_000), 0);
   shop.scheduler.setClient('capped', unlimited);
   shop.workshop.dispatch();
   shop.world.runUntil(1_100_000);
   const held = shop.held('capped', 1_000_000, 1_100_000);
-  assert.ok(Math.abs(held - 2) < 0.3, `it held ${held} of four slots, its half is 2`);
+  assert.ok(Math.abs(held - 1.5) < 0.3, `it held ${held} of the three other slots, half is 1.5`);
+});
+
+test('a class that appears after a job with an old tag ran again, starts at virtual time', () => {
+  const { scheduler, submit, submitMany } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  submit('old');
+  scheduler.dispatch();
+  scheduler.addSlot('b', serveAll);
+  submitMany('flood', 300);
+  const turns = (count: number): string[] => {
+    const started: string[] = [];
+    for (let turn = 0; turn < count; turn += 1) {
+      started.push(...scheduler.dispatch().map(({ clientId }) => clientId));
+      scheduler.release('b', { heldMs: 5_000 });
+    }
+    return started;
+  };
+  turns(100);
+  assert.ok(scheduler.stats.virtualTimeMs > 400_000);
+  scheduler.requeue('old-1');
+  assert.deepEqual(turns(1), ['old'], 'its tag is far behind');
+  submitMany('newcomer', 20, { classKey: 'paid' });
+  const held = turns(20).filter((clientId) => clientId === 'newcomer').length;
+  assert.ok(Math.abs(held - 10) <= 1, `it got ${held} of 20 turns`);
+});
+
+test('a slot that is added later, brings no credit to those that only it can serve', () => {
+  const shop = new Backlogged(1);
+  shop.add('flood 1');
+  shop.add('flood 2');
+  shop.world.runUntil(1_000_000);
+  shop.scheduler.removeSlot('slot 0');
+  shop.scheduler.addSlot('free', { capability: 1, canServe: (classKey) => classKey === 'free' });
+  shop.scheduler.addSlot('all', { capability: 2, canServe: () => true });
+  for (let job = 0; job < 100; job += 1)
+    shop.workshop.enter({ clientId: 'payer', classKey: 'paid', durationMs: 5_000 });
+  shop.workshop.dispatch();
+  shop.world.runUntil(1_200_000);
+  const held = shop.held('payer', 1_000_000, 1_200_000);
+  assert.ok(Math.abs(held - 2 / 3) < 0.1, `it held ${held} of two slots, a third is 0.67`);
 });
 
 test('a client passed over for the last slot, is owed nothing for it', () => {

@@ -153,12 +153,12 @@ test('a caller that polls expire now and then, still expires jobs', () => {
   startedJobs();
   for (let job = 0; job < 10; job += 1) submit(`client ${job}`, { deadlineMs: clock.nowMs + 20_000 + job });
   const expired: string[] = [];
-  for (let poll = 0; poll < 20; poll += 1) {
-    clock.nowMs += 5_000;
+  for (let poll = 0; poll < 3; poll += 1) {
+    clock.nowMs += 30_000;
     expired.push(...scheduler.expire());
     scheduler.dispatch();
   }
-  assert.equal(expired.length, 10);
+  assert.equal(expired.length, 10, 'one poll late, and no more');
 });
 
 test('a clock that steps back, is held still', () => {

@@ -112,6 +112,44 @@ test('calibration, comes to rest where nine of ten waits are within the p90', ()
   assert.ok(Math.abs(within / 2_000 - 0.9) < 0.03, `${within} of 2000`);
 });
 
+test('forecast, learns that jobs take longer than estimated', () => {
+  const { clock, scheduler, submitMany } = createUnderTest();
+  scheduler.addSlot('a', serveAll);
+  submitMany('x', 80);
+  scheduler.dispatch();
+  const before = scheduler.forecast('x-80')?.etaP50Ms ?? 0;
+  for (let job = 0; job < 60; job += 1) {
+    clock.nowMs += 15_000;
+    scheduler.release('a');
+    scheduler.dispatch();
+  }
+  const after = scheduler.forecast('x-80')?.etaP50Ms ?? 0;
+  assert.ok(before < 80 * 6_000, `80 jobs before it: ${before}`);
+  assert.ok(Math.abs(after / (19 * 15_000) - 1) < 0.2, `19 jobs of 15 s before it: ${after}`);
+});
+
+test('forecast, that takes long is made less often', () => {
+  let nowMs = 0;
+  const { scheduler, submitMany } = createUnderTest({ nowMs: () => (nowMs += 100) });
+  scheduler.addSlot('a', serveAll);
+  submitMany('x', 20);
+  scheduler.dispatch();
+  const read = () => (scheduler.forecast('x-20')?.etaP50Ms ?? 0) + nowMs;
+  const first = read();
+  nowMs += 1_200;
+  assert.ok(Math.abs(read() - first) <= 100, 'the same picture, although a second has passed');
+  nowMs += 10_000;
+  assert.notEqual(Math.round(read()), Math.round(first));
+});
+
+test('calibration, follows up few forecasts of each depth', () => {
+  const calibration = new ForecastCalibration();
+  assert.deepEqual(calibration.takeDue(new Set([0, 3]), 0), [0, 3]);
+  assert.deepEqual(calibration.takeDue(new Set([0, 3, 4]), 2_000), [0, 4]);
+  assert.deepEqual(calibration.takeDue(new Set([3]), 59_999), []);
+  assert.deepEqual(calibration.takeDue(new Set([3]), 60_000), [3]);
+});
+
 test('spread, learns how far holding times stray and how long the rest of one is', () => {
   const spread = new HoldingSpread();
   assert.ok(Math.abs(spread.sampler().meanRatio - 1) < 1e-9, 'before anything was seen the estimate is believed');
