@@ -9,15 +9,20 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void;
 }
 
-/** Longest delay a Node timer can hold; longer ones would fire at once. */
+/** Longest delay a Node timer can hold; a longer one would fire at once, so it is waited for in pieces. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, callback) {
-    const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_TIMER_MS));
-    timer.unref();
+    let timer: NodeJS.Timeout | undefined;
+    const wait = (leftMs: number) => {
+      const pieceMs = Math.min(Math.max(leftMs, 0), MAX_TIMER_MS);
+      timer = setTimeout(() => (leftMs > pieceMs ? wait(leftMs - pieceMs) : callback()), pieceMs);
+      timer.unref();
+    };
+    wait(delayMs);
     return () => clearTimeout(timer);
   },
 };

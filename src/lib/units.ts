@@ -15,8 +15,9 @@ const BYTES_PER_UNIT = {
 function readAmount(text: string, units: Record<string, number>, defaultUnit: string): number | undefined {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text);
   if (!match) return undefined;
-  const factor = units[(match[2] || defaultUnit).toLowerCase()];
-  return factor === undefined ? undefined : Math.round(Number(match[1]) * factor);
+  const unit = (match[2] || defaultUnit).toLowerCase();
+  const amount = Object.hasOwn(units, unit) ? Math.round(Number(match[1]) * Number(units[unit])) : NaN;
+  return Number.isSafeInteger(amount) ? amount : undefined;
 }
 
 /** Gives milliseconds for `500ms`, `30s`, `10m`, `2h`, `1d` (a bare number means seconds), or undefined when it is none of these. */
