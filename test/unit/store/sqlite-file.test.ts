@@ -263,7 +263,7 @@ describe('a disk in trouble', () => {
   test('a really full disk, refuses, recovers by itself and keeps what it had', { skip: mount.reason }, async () => {
     const disk = join(folder, 'disk');
     mkdirSync(disk);
-    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]).status, 0);
+    assert.equal(run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', disk]), 0);
     try {
       const store = await open('disk/proxy.db');
       await addKey(store, 'before');
@@ -284,44 +284,49 @@ describe('a disk in trouble', () => {
       assert.equal(await integrityOf(store), 'ok');
       await store.close();
     } finally {
-      spawnSync('umount', [disk]);
+      run('umount', [disk]);
     }
   });
 
   test('a disk that becomes read-only, refuses, and recovers by itself', { skip: mount.reason }, async () => {
     const disk = join(folder, 'disk');
     mkdirSync(disk);
-    assert.equal(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', disk]).status, 0);
+    assert.equal(run('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', disk]), 0);
     try {
       const first = await open('disk/proxy.db');
       await addKey(first, 'before');
       await first.close();
-      assert.equal(spawnSync('mount', ['-o', 'remount,ro', disk]).status, 0);
+      assert.equal(run('mount', ['-o', 'remount,ro', disk]), 0);
       await assert.rejects(open('disk/proxy.db'), isOpenError(/cannot be written|can only be read/));
-      assert.equal(spawnSync('mount', ['-o', 'remount,rw', disk]).status, 0);
+      assert.equal(run('mount', ['-o', 'remount,rw', disk]), 0);
       const second = await open('disk/proxy.db');
       assert.equal(await keyCount(second), 1);
       await second.close();
     } finally {
-      spawnSync('umount', [disk]);
+      run('umount', [disk]);
     }
   });
 });
+
+/** Gives the exit code. */
+function run(command: string, args: string[]): number | null {
+  return spawnSync(command, args).status;
+}
 
 /** Whether this machine lets the test have a disk of its own. */
 function tryMount(): { reason: string | false } {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return { reason: 'needs root on Linux, to mount a small disk' };
   const place = mkdtempSync(join(tmpdir(), 'proxy-mount-'));
-  const isMounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', place]).status === 0;
-  if (isMounted) spawnSync('umount', [place]);
+  const isMounted = run('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', place]) === 0;
+  if (isMounted) run('umount', [place]);
   rmSync(place, { recursive: true, force: true });
   return { reason: isMounted ? false : 'this machine lets nobody mount a small disk' };
 }
 
 /** Writes until nothing more fits. */
 function fillDisk(path: string): void {
-  assert.notEqual(spawnSync('dd', ['if=/dev/zero', `of=${path}`, 'bs=4096']).status, 0, 'the disk is full');
+  assert.notEqual(run('dd', ['if=/dev/zero', `of=${path}`, 'bs=4096']), 0, 'the disk is full');
 }
 
 describe('backup', () => {
