@@ -37,7 +37,8 @@ function readAs<T>(expected: string, read: (text: string) => T | undefined) {
   return z.string().transform((text, context): T => {
     const value = read(text);
     if (value !== undefined) return value;
-    context.issues.push({ code: 'custom', message: `expected ${expected}, got "${text}"`, input: text });
+    const given = text.replaceAll(/\/\/[^/]*@/g, '//[hidden]@');
+    context.issues.push({ code: 'custom', message: `expected ${expected}, got "${given}"`, input: text });
     return z.NEVER;
   });
 }
@@ -54,15 +55,26 @@ const flag = readAs('on or off', (text) =>
 
 function wholeNumber(min: number, max: number) {
   return readAs(`a whole number from ${min} to ${max}`, (text) => {
-    const value = Number(text);
-    return text.trim() !== '' && Number.isInteger(value) && value >= min && value <= max ? value : undefined;
+    const value = /^\d{1,15}$/.test(text.trim()) ? Number(text) : NaN;
+    return value >= min && value <= max ? value : undefined;
   });
 }
 
-const urlList = readAs('one or more addresses such as https://image.novelai.net, comma separated', (text) => {
-  const urls = splitList(text).map((url) => url.replace(/\/+$/, ''));
-  return urls.length > 0 && urls.every((url) => isUrl(url, ['http:', 'https:'])) ? urls : undefined;
-});
+const urlList = readAs(
+  'one or more addresses such as https://image.novelai.net, comma separated, without path and login',
+  (text) => {
+    const urls = splitList(text).map(readBaseUrl);
+    const isEachGood = urls.length > 0 && urls.every((url) => url !== undefined);
+    return isEachGood ? [...new Set(urls)] : undefined;
+  },
+);
+
+/** Gives the origin of an http(s) address that is nothing but an origin: whatever else it held would never be sent. */
+function readBaseUrl(text: string): string | undefined {
+  if (!isUrl(text, ['http:', 'https:'])) return undefined;
+  const { origin, href } = new URL(text);
+  return href.replace(/\/+$/, '') === origin ? origin : undefined;
+}
 
 const originList = readAs('*, off, or origins such as https://example.org, comma separated', (text) => {
   if (/^(off|none|no|false)$/i.test(text.trim())) return [];
@@ -82,13 +94,16 @@ function isUrl(text: string, protocols: readonly string[]): boolean {
   return URL.canParse(text) && protocols.includes(new URL(text).protocol);
 }
 
+/** Spaces around it, such as the line end of a secret's file, do not belong to it; nothing else is left = not set. */
+const trimmed = z.string().transform((text) => text.trim() || undefined);
+
 const schema = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: wholeNumber(0, 65_535).prefault('5000'),
   SERVER_TOKENS: z.string().default(''),
-  NOVELAI_USERNAME: z.string().optional(),
+  NOVELAI_USERNAME: trimmed.optional(),
   NOVELAI_PASSWORD: z.string().optional(),
-  NOVEL_TOKEN: z.string().optional(),
+  NOVEL_TOKEN: trimmed.optional(),
   NOVELAI_ACCOUNTS: z.string().optional(),
   NOVELAI_IMAGE_URL: urlList.prefault(DEFAULT_URLS.image),
   NOVELAI_TEXT_URL: urlList.prefault(DEFAULT_URLS.text),
@@ -117,12 +132,20 @@ const schema = z.object({
 /** Every variable the service knows. */
 export const CONFIG_VARIABLES: readonly string[] = Object.keys(schema.shape);
 
+/** What a header can carry; a token with anything else in it would never reach NovelAI. */
+const TOKEN = /^[\x21-\x7e]+$/;
+const EXPECTED_TOKEN = 'expected a token: letters, digits and signs, without spaces inside';
+
 const accountSchema = z
   .strictObject({
-    name: z.string().min(1).max(64).optional(),
-    email: z.string().min(1).optional(),
+    // The name may go into a header of the answer.
+    name: z
+      .string()
+      .regex(/^[\x20-\x7e]{1,64}$/, 'expected 1 to 64 plain (ASCII) characters')
+      .optional(),
+    email: z.string().trim().min(1).optional(),
     password: z.string().min(1).optional(),
-    token: z.string().min(1).optional(),
+    token: z.string().trim().regex(TOKEN, EXPECTED_TOKEN).optional(),
     proxy: z
       .string()
       .refine(
@@ -146,7 +169,7 @@ function readFurtherAccounts(text: string, faults: ConfigFault[]): AccountConfig
   const isInline = text.trimStart().startsWith('[');
   let json: unknown;
   try {
-    json = JSON.parse(isInline ? text : readFileSync(resolve(text.trim()), 'utf8'));
+    json = JSON.parse(isInline ? text : readFileSync(resolve(text.trim()), 'utf8').replace(/^\uFEFF/, ''));
   } catch (error) {
     // A JSON error's own words may quote the text, and with it a password; only file errors are told.
     const why = !isInline && error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
@@ -190,6 +213,7 @@ function readAccounts(values: Values, faults: ConfigFault[]): AccountConfig[] {
     faults.push({ variable: missing, problem: `expected a value, since ${given} is set` });
   } else if (email !== undefined || token !== undefined) {
     const login = email !== undefined && password !== undefined ? { email, password } : undefined;
+    if (token !== undefined && !TOKEN.test(token)) faults.push({ variable: 'NOVEL_TOKEN', problem: EXPECTED_TOKEN });
     accounts.push({ name: 'account-1', login, token, concurrency: 1 });
   }
   if (values.NOVELAI_ACCOUNTS !== undefined) accounts.push(...readFurtherAccounts(values.NOVELAI_ACCOUNTS, faults));
