@@ -100,7 +100,7 @@ function renderLegend(series: readonly Series[]): string {
     entries.push(
       `<circle cx="${round(x)}" cy="${y - 4}" r="4" fill="${color}"/><text x="${round(x + 9)}" y="${y}">${escape(name)}</text>`,
     );
-    x += 26 + name.length * 6.6;
+    x += 22 + name.length * 6.2;
   }
   return entries.join('\n');
 }

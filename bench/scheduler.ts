@@ -197,7 +197,7 @@ function sharesPanel({ shares, runs }: SharesResult): Panel {
   });
   return {
     title: 'Slot time follows the weights',
-    note: 'Share of 4 accounts per 500 s; jobs of 3-30 s, each guessed as 10 s. Dashed: entitled.',
+    note: 'Share of 4 accounts; jobs of 3-30 s, all guessed as 10 s. Dashed: entitled.',
     xLabel: 'simulated seconds',
     xTicks: [0, 5_000, 10_000, 15_000, 20_000],
     yTicks: [0, 12.5, 25, 37.5, 50, 62.5].map((at) => ({ at, label: `${at} %` })),
@@ -215,7 +215,7 @@ function floodPanel(fair: FloodResult, fifo: FloodResult): Panel {
       ]);
   return {
     title: 'A flood does not reach the light clients',
-    note: 'Wait of light jobs while one client drops 300 jobs of 25 s each half hour on 4 accounts.',
+    note: 'Waits of 20 light clients; one other drops 300 jobs each half hour.',
     xLabel: 'simulated hours',
     xTicks: [0, 2, 4, 6, 8, 10, 12],
     yTicks: [
