@@ -8,16 +8,14 @@ const LARGEST_BODY_BYTES = 1024 ** 2;
 const KEPT_HEADERS = ['content-type', 'content-disposition'] as const;
 
 export class AnswerRecorder implements AnswerTap {
+  readonly #onAnswer: (answer: KeptAnswer) => void;
   #headers: Record<string, string> | undefined;
   #chunks: Buffer[] = [];
   #sizeBytes = 0;
-  #isWhole = false;
 
-  /** The answer, once it has ended, if it was a whole, successful and binary one; errors and web pages are not worth keeping. */
-  get answer(): KeptAnswer | undefined {
-    if (!this.#isWhole || !this.#headers || this.#sizeBytes === 0 || this.#sizeBytes > LARGEST_BODY_BYTES)
-      return undefined;
-    return { headers: this.#headers, body: Buffer.concat(this.#chunks) };
+  /** `onAnswer` gets the answer as it ends, if it was a whole, successful and binary one: errors are not worth keeping. */
+  constructor(onAnswer: (answer: KeptAnswer) => void) {
+    this.#onAnswer = onAnswer;
   }
 
   head(status: number, headers: ReplyHeaders): void {
@@ -34,6 +32,7 @@ export class AnswerRecorder implements AnswerTap {
   }
 
   end(isWhole: boolean): void {
-    this.#isWhole = isWhole;
+    if (!isWhole || !this.#headers || this.#sizeBytes === 0 || this.#sizeBytes > LARGEST_BODY_BYTES) return;
+    this.#onAnswer({ headers: this.#headers, body: Buffer.concat(this.#chunks) });
   }
 }

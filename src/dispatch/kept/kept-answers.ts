@@ -33,6 +33,8 @@ export class KeptAnswers {
   readonly #dir: string;
   /** Sizes in bytes by key, in the order of use. */
   readonly #sizes: LRUCache<string, number>;
+  /** On their way to the disk; given out from here meanwhile. */
+  readonly #unwritten = new Map<string, { answer: KeptAnswer; written: Promise<void> }>();
 
   constructor({ dir, limitBytes }: KeptAnswersOptions) {
     this.#dir = dir;
@@ -69,6 +71,8 @@ export class KeptAnswers {
   }
 
   async get(key: string): Promise<KeptAnswer | undefined> {
+    const unwritten = this.#unwritten.get(key);
+    if (unwritten) return unwritten.answer;
     if (this.#sizes.get(key) === undefined) return undefined;
     const path = this.#pathOf(key);
     const answer = await readFile(path).then(parseFile, () => undefined);
@@ -81,10 +85,22 @@ export class KeptAnswers {
     return answer;
   }
 
-  /** Resolves when the answer is kept, or cannot be. */
-  async put(key: string, { headers, body }: KeptAnswer): Promise<void> {
+  /** Keeps an answer: `get` finds it from now on. Resolves when it is on disk, or cannot be put there. */
+  put(key: string, answer: KeptAnswer): Promise<void> {
+    const written = this.#write(key, answer).finally(() => this.#unwritten.delete(key));
+    this.#unwritten.set(key, { answer, written });
+    return written;
+  }
+
+  /** Resolves when everything is on disk. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#unwritten.values()].map(({ written }) => written));
+  }
+
+  async #write(key: string, { headers, body }: KeptAnswer): Promise<void> {
     const head: FileHead = { headers, sha256: sha256(body) };
     const file = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), body]);
+    if (file.length > this.#sizes.maxSize) return;
     // Written aside and moved into place, so that there is never half an answer under a key.
     const partial = join(this.#dir, `${key}.partial`);
     try {

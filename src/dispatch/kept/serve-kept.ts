@@ -48,15 +48,24 @@ export async function serveKept(request: GenerationRequest, deps: KeptDeps): Pro
       return;
     }
   }
-  const run = serveAndKeep(request, deps, key).finally(() => keptUnderWay.delete(key));
-  keptUnderWay.set(key, run);
-  await run;
+  await serveAndKeep(request, deps, key);
 }
 
+/** Those who wait are let go as soon as NovelAI's answer is whole: this client may read it slowly, or have left. */
 async function serveAndKeep(request: GenerationRequest, deps: KeptDeps, key: string): Promise<void> {
-  const recorder = new AnswerRecorder();
-  await serveGeneration({ ...request, tap: recorder }, deps);
-  if (recorder.answer) await deps.keptAnswers.put(key, recorder.answer);
+  const { keptAnswers, keptUnderWay } = deps;
+  const { promise: underWay, resolve } = Promise.withResolvers<void>();
+  const letGo = () => {
+    if (keptUnderWay.get(key) === underWay) keptUnderWay.delete(key);
+    resolve();
+  };
+  keptUnderWay.set(key, underWay);
+  const tap = new AnswerRecorder((answer) => {
+    void keptAnswers.put(key, answer);
+    letGo();
+  });
+  await serveGeneration({ ...request, tap }, deps);
+  letGo();
 }
 
 /**
