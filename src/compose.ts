@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { Account } from './accounts/account.ts';
 import { AccountPool } from './accounts/account-pool.ts';
 import { ClientRegistry } from './clients/client-registry.ts';
+import { FaultBlame } from './accounts/fault-blame.ts';
 import type { Service } from './cli/service.ts';
 import type { AccountConfig, Config, HostRole } from './config/config.ts';
 import { ConfiguredLogins } from './dialects/native/client-logins.ts';
@@ -81,6 +82,7 @@ export function createService(
     limits,
     pool,
     queue,
+    blame: new FaultBlame(() => clock.monotonicMs()),
     holdingTimes: new HoldingTimes({ ceilingMs: limits.totalMs }),
     log,
     readAhead: {
@@ -144,7 +146,7 @@ export function createService(
       const untilMs = clock.monotonicMs() + limits.shutdownMs;
       const isSettled = await settleRunning(untilMs);
       pool.close();
-      await Promise.all([closeDoor(untilMs), connections.close()]);
+      await Promise.all([closeDoor(untilMs), connections.close(), keptAnswers.close()]);
       return isSettled;
     },
   };

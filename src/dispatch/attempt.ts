@@ -1,4 +1,5 @@
 // One attempt on one account: sends, passes the answer on as it comes, and applies to the account what the answer says of it.
+import type { AccountEffect } from '../accounts/outcome-table.ts';
 import { ownHeaders, type Passage } from './passage.ts';
 import { passedHeaders, Relay } from './relay.ts';
 import { send, type SendResult } from './send.ts';
@@ -47,10 +48,11 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
   return { ...result, relay };
 }
 
-function applyToAccount({ request, deps, record }: Passage, { account, kind }: Lease, result: SendResult): void {
+function applyToAccount(passage: Passage, { account, kind }: Lease, result: SendResult): void {
+  const { request, deps, record } = passage;
   const { ruling, failure, sentMs, endedMs, headers } = result;
   const isEndUnseen = failure?.wasSent === true && ruling.action === 'fail' && sentMs !== undefined;
-  account.apply(ruling.account, {
+  account.apply(effectOn(account.name, passage, result), {
     kind,
     costAnlas: account.balance.priceOf(request.work) ?? 0,
     retryAfterMs: readRetryAfterMs(headers?.['retry-after']),
@@ -60,6 +62,21 @@ function applyToAccount({ request, deps, record }: Passage, { account, kind }: L
   if (sentMs === undefined) return;
   record.upstreamMs = endedMs - sentMs;
   if (ruling.account === 'success' && !failure) deps.holdingTimes.learn(request, endedMs - sentMs);
+}
+
+/** What the answer says of the account, once it is clear whose fault a 500 is. */
+function effectOn(
+  accountName: string,
+  { request, deps }: Passage,
+  { ruling, failure, status, isHtml }: SendResult,
+): AccountEffect {
+  const { client, endpointId, facts } = request;
+  const { model, action, tool, widthPx, heightPx, outline } = facts;
+  const shape = [client.name, endpointId, model, action, tool, widthPx, heightPx, outline].join('|');
+  const blamed = { shape, body: request.body };
+  if (ruling.account === 'success' && !failure) deps.blame.onSuccess(blamed, accountName);
+  const isInternalError = status === 500 && !isHtml && !failure;
+  return isInternalError && deps.blame.isRequestsFault(blamed, accountName) ? 'untouched' : ruling.account;
 }
 
 /** Reads `Retry-After` in seconds; the date form is not used by NovelAI. */

@@ -1,4 +1,5 @@
 // What the steps of one request's way share: the request, the rooms it passes through, and what is known of it so far.
+import type { FaultBlame } from '../accounts/fault-blame.ts';
 import type { AccountPool } from '../accounts/account-pool.ts';
 import type { Outcome } from '../lib/outcome.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -14,6 +15,7 @@ export interface DispatchDeps extends SendDeps {
   pool: AccountPool;
   queue: WorkQueue;
   holdingTimes: HoldingTimes;
+  blame: FaultBlame;
   log: Log;
   readAhead: Omit<ReadAheadOptions, 'onRoom'>;
   /** How long an account stays taken after its client left. */

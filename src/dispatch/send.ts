@@ -34,6 +34,8 @@ export interface SendResult {
   ruling: Ruling;
   status?: number | undefined;
   headers?: IncomingHttpHeaders | undefined;
+  /** Whether the answer is a web page: it then comes from NovelAI's edge, not from NovelAI. */
+  isHtml?: boolean | undefined;
   /** Set when the exchange broke. */
   failure?: ExchangeFailure | undefined;
   /** Set when the answer was kept back. */
@@ -100,7 +102,7 @@ function exchangeOnce(
         },
         onHead(status, headers) {
           head = { status, headers };
-          ruling = ruleOnAnswer({ status, isHtml: String(headers['content-type']).includes('text/html') });
+          ruling = ruleOnAnswer({ status, isHtml: isWebPage(headers) });
           if (ruling.action === 'pass') receiver.onHead(status, headers);
         },
         onData(chunk) {
@@ -128,6 +130,7 @@ function exchangeOnce(
         ...end,
         status: head?.status,
         headers: head?.headers,
+        isHtml: head && isWebPage(head.headers),
         held: isHeld && head ? { ...head, body: Buffer.concat(heldChunks) } : undefined,
         baseUrl,
         sentMs,
@@ -135,6 +138,10 @@ function exchangeOnce(
       });
     }
   });
+}
+
+function isWebPage(headers: IncomingHttpHeaders): boolean {
+  return String(headers['content-type']).includes('text/html');
 }
 
 /** What the send says about the host. Refusals and clients' own faults show that it works. */

@@ -22,6 +22,9 @@ export interface Picture {
  * The members of one JSON object. Names are found in any letter case, as Go finds them; a name given twice (so or in another
  * case) is ambiguous, and its value is then not believed.
  */
+/** More than twice as long as that of the largest request clients send. */
+const LONGEST_OUTLINE = 2000;
+
 export class BodyMembers {
   readonly #value: Readonly<Record<string, unknown>>;
   readonly #prefix: string;
@@ -45,6 +48,11 @@ export class BodyMembers {
       const folded = foldName(name);
       this.#oddNames.set(folded, [...(this.#oddNames.get(folded) ?? []), name]);
     }
+  }
+
+  /** The names of the members, as written and in their order; of an absurd number only the first. */
+  get outline(): string {
+    return Object.keys(this.#value).join(',').slice(0, LONGEST_OUTLINE);
   }
 
   /** Whether a member was given more than once, so that it is not certain which one NovelAI takes. */

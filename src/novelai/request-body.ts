@@ -24,6 +24,8 @@ export interface RequestFacts {
   imageFormat?: 'png' | 'webp' | undefined;
   /** Most tokens of text to make. */
   tokens?: number | undefined;
+  /** The names of the members given: what tells apart requests that are alike in all else. */
+  outline?: string | undefined;
   billable: Billable;
 }
 
@@ -50,7 +52,10 @@ const AUTO_SMEA_AREA_PX = 2_166_785;
  */
 export function readRequestBody(endpointId: EndpointId, contentType: string | undefined, body: Buffer): RequestFacts {
   const read = READERS[endpointId];
-  return read === undefined ? NOTHING : read(readBodyMembers(contentType, body));
+  if (read === undefined) return NOTHING;
+  const members = readBodyMembers(contentType, body);
+  const facts = read(members);
+  return { ...facts, outline: `${members.outline};${facts.outline ?? ''}` };
 }
 
 const READERS: Readonly<Partial<Record<EndpointId, (body: BodyMembers) => RequestFacts>>> = {
@@ -79,6 +84,7 @@ function readGeneration(body: BodyMembers): RequestFacts {
   return {
     model,
     action,
+    outline: parameters.outline,
     widthPx: sane(generation.widthPx),
     heightPx: sane(generation.heightPx),
     steps: sane(generation.steps),

@@ -80,6 +80,7 @@ test('readRequestBody, reads the facts of a generation', () => {
     seed: 9_999_999_999,
     stream: 'msgpack',
     imageFormat: 'webp',
+    outline: 'input,model,action,parameters;width,height,steps,n_samples,seed,stream,image_format',
   });
 });
 
@@ -312,11 +313,17 @@ test('readRequestBody, prices an upscale by its picture, in JSON and in a form',
 test('readRequestBody, reads the other endpoints', () => {
   assert.deepEqual(read({ image: PNG, model: 'nai-diffusion-4-full' }, 'encode-vibe'), {
     model: 'nai-diffusion-4-full',
+    outline: 'image,model;',
     billable: { kind: 'encode-vibe' },
   });
   assert.equal(read({ model: 'hed' }, 'annotate-image').billable.kind, 'unknown');
   const text = read({ input: 'x', model: 'kayra-v1', parameters: { max_length: 150 } }, 'text-generate');
-  assert.deepEqual(text, { model: 'kayra-v1', tokens: 150, billable: { kind: 'nothing' } });
+  assert.deepEqual(text, {
+    model: 'kayra-v1',
+    tokens: 150,
+    outline: 'input,model,parameters;',
+    billable: { kind: 'nothing' },
+  });
   assert.equal(read({ model: 'glm-4-6', max_tokens: 99, stream: true }, 'text-chat-completions').tokens, 99);
   assert.deepEqual(read({ model: 7, max_tokens: 'x', parameters: 3 }, 'text-completions').billable, {
     kind: 'nothing',
