@@ -18,13 +18,13 @@ export interface Picture {
   isImage(): boolean;
 }
 
+/** More than twice as long as that of the largest request clients send. */
+const LONGEST_OUTLINE = 2000;
+
 /**
  * The members of one JSON object. Names are found in any letter case, as Go finds them; a name given twice (so or in another
  * case) is ambiguous, and its value is then not believed.
  */
-/** More than twice as long as that of the largest request clients send. */
-const LONGEST_OUTLINE = 2000;
-
 export class BodyMembers {
   readonly #value: Readonly<Record<string, unknown>>;
   readonly #prefix: string;
