@@ -7,11 +7,14 @@ const CREDENTIAL_SHAPES = [
   /ey[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g,
 ];
 const BEARER = /\b(bearer)\s+[^\s"\\]+/gi;
-/** Credentials inside an address: `scheme://user:password@host`. */
-const URL_PASSWORD = /(\w+:\/\/)[^\s/:@"]*:[^\s/@"]+@/g;
+/** Credentials inside an address: `scheme://user:password@host`, or a key alone before the `@`. */
+const URL_PASSWORD = /(\w+:\/\/)[^\s/?#"]+@/g;
 
-/** Exact secrets of this process (passwords, configured tokens), which need not have a recognisable shape. */
-const knownSecrets = new Set<string>();
+/**
+ * Exact secrets of this process (passwords, configured tokens), which need not have a recognisable shape. The longest come
+ * first: hiding a part of another one before it would leave the rest of that one readable.
+ */
+const knownSecrets: string[] = [];
 
 /**
  * Makes `secret` unprintable from now on. Very short ones are left alone: hiding every `me` would garble all lines. Those that
@@ -19,7 +22,10 @@ const knownSecrets = new Set<string>();
  */
 export function registerSecret(secret: string): void {
   if (CREDENTIAL_SHAPES.some((shape) => secret.replace(shape, '') === '')) return;
-  if (secret.length >= 6) knownSecrets.add(JSON.stringify(secret).slice(1, -1));
+  const written = JSON.stringify(secret).slice(1, -1);
+  if (secret.length < 6 || knownSecrets.includes(written)) return;
+  knownSecrets.push(written);
+  knownSecrets.sort((a, b) => b.length - a.length);
 }
 
 /** Gives `line` with everything that is or looks like a credential replaced by `[hidden]`. */
