@@ -36,11 +36,11 @@ function linesOf(path: string): { msg: string; n?: number; level: number; time: 
 
 test('log, lines of the level and above are in app.log after close, as JSON with an ISO time', async (context) => {
   const dir = tempDir(context);
-  const { log, close } = await open(dir);
-  log.debug('too fine');
-  log.info({ n: 1 }, 'kept');
-  log.error({ err: new Error('made up') }, 'kept too');
-  await close();
+  const handle = await open(dir);
+  handle.log.debug('too fine');
+  handle.log.info({ n: 1 }, 'kept');
+  handle.log.error({ err: new Error('made up') }, 'kept too');
+  await handle.close();
   const lines = linesOf(join(dir, 'app.log'));
   assert.deepEqual(
     lines.map(({ msg }) => msg),
@@ -52,25 +52,25 @@ test('log, lines of the level and above are in app.log after close, as JSON with
 test('log, a secret does not reach the file, whoever logs it and however deep', async (context) => {
   const dir = tempDir(context);
   registerSecret('made-up-password');
-  const { log, close } = await open(dir);
+  const handle = await open(dir);
   const cause = new Error('login of made-up-password refused');
   log
     .child({ deep: { password: 'made-up-password' } })
     .warn({ err: new Error('outer', { cause }) }, 'made-up-password');
-  await close();
+  await handle.close();
   const text = readFileSync(join(dir, 'app.log'), 'utf8');
   assert.ok(text.includes('[hidden]') && !text.includes('made-up-password'), text);
 });
 
 test('log, rotation loses no line among the kept files, tears none, and keeps no more files than asked', async (context) => {
   const dir = tempDir(context);
-  const { log, close } = await open(dir, { maxSizeBytes: 20_000, maxFiles: 3 });
+  const handle = await open(dir, { maxSizeBytes: 20_000, maxFiles: 3 });
   const total = 3000;
   for (let n = 1; n <= total; n += 1) {
-    log.info({ n }, 'a line');
+    handle.log.info({ n }, 'a line');
     if (n % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
-  await close();
+  await handle.close();
   const files = readdirSync(dir).toSorted();
   assert.deepEqual(files, ['app.log', 'app.log.1', 'app.log.2', 'app.log.3']);
   // Oldest first: app.log.1 is the youngest of the rotated ones.
@@ -87,9 +87,9 @@ test('log, rotation loses no line among the kept files, tears none, and keeps no
 test('log, a restart goes on in the same file, and on with the rotation', async (context) => {
   const dir = tempDir(context);
   for (let run = 1; run <= 3; run += 1) {
-    const { log, close } = await open(dir);
-    log.info({ n: run }, 'run');
-    await close();
+    const handle = await open(dir);
+    handle.log.info({ n: run }, 'run');
+    await handle.close();
   }
   assert.deepEqual(
     linesOf(join(dir, 'app.log')).map(({ n }) => n),
@@ -105,52 +105,52 @@ test('log, a folder that cannot be made is one clear sentence at the start', asy
 
 test('log, a folder that vanishes while it runs throws nothing, and close still ends', async (context) => {
   const dir = join(tempDir(context), 'logs');
-  const { log, close } = await open(dir, { maxSizeBytes: 2000 });
-  log.info('before');
+  const handle = await open(dir, { maxSizeBytes: 2000 });
+  handle.log.info('before');
   await new Promise((resolve) => setTimeout(resolve, 20));
   rmSync(dir, { recursive: true });
   for (let n = 0; n < 200; n += 1) {
-    log.info({ n }, 'into nothing');
+    handle.log.info({ n }, 'into nothing');
     if (n % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
   }
-  await close();
+  await handle.close();
 });
 
 test('log, when the folder is back new lines are written again', async (context) => {
   const dir = join(tempDir(context), 'logs');
-  const { log, close } = await open(dir, { maxSizeBytes: 500 });
-  log.info('before');
+  const handle = await open(dir, { maxSizeBytes: 500 });
+  handle.log.info('before');
   await new Promise((resolve) => setTimeout(resolve, 20));
   rmSync(dir, { recursive: true });
   for (let n = 0; n < 100; n += 1) {
-    log.info({ n }, 'lost');
+    handle.log.info({ n }, 'lost');
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   mkdirSync(dir, { recursive: true });
   for (let n = 0; n < 100; n += 1) {
-    log.info({ n }, 'found');
+    handle.log.info({ n }, 'found');
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  await close();
+  await handle.close();
   const found = readdirSync(dir).flatMap((file) => linesOf(join(dir, file)));
   assert.ok(found.some(({ msg }) => msg === 'found'));
 });
 
 test('log, without a folder and console it still takes lines and closes', async () => {
-  const { log, close } = await openLog({
+  const handle = await openLog({
     level: 'info',
     maxSizeBytes: 1000,
     maxFiles: 1,
     isTerminal: false,
     hasConsole: false,
   });
-  log.info('nowhere');
-  await close();
+  handle.log.info('nowhere');
+  await handle.close();
 });
 
 test('log, closing twice ends both times', async (context) => {
-  const { log, close } = await open(tempDir(context));
-  log.info('x');
-  await Promise.all([close(), close()]);
-  await close();
+  const handle = await open(tempDir(context));
+  handle.log.info('x');
+  await Promise.all([handle.close(), handle.close()]);
+  await handle.close();
 });
