@@ -54,7 +54,7 @@ test('log, a secret does not reach the file, whoever logs it and however deep', 
   registerSecret('made-up-password');
   const handle = await open(dir);
   const cause = new Error('login of made-up-password refused');
-  log
+  handle.log
     .child({ deep: { password: 'made-up-password' } })
     .warn({ err: new Error('outer', { cause }) }, 'made-up-password');
   await handle.close();
