@@ -171,6 +171,7 @@ export interface BankEntriesTable {
   /** SHA-256 of the answer's body: the name of its file. */
   content_hash: string | null;
   size_bytes: number | null;
+  kept_at_ms: number | null;
   is_delivered: number;
   created_at_ms: number;
   expires_at_ms: number;

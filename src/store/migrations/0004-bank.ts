@@ -15,6 +15,7 @@ export const bankTable: SchemaChange = async (db) => {
     .addColumn('head', 'text')
     .addColumn('content_hash', 'text')
     .addColumn('size_bytes', 'bigint')
+    .addColumn('kept_at_ms', 'bigint')
     .addColumn('is_delivered', 'integer', (column) => column.notNull())
     .addColumn('created_at_ms', 'bigint', (column) => column.notNull())
     .addColumn('expires_at_ms', 'bigint', (column) => column.notNull())
