@@ -8,6 +8,7 @@ import { ClientRegistry } from './clients/client-registry.ts';
 import { FaultBlame } from './accounts/fault-blame.ts';
 import type { Service } from './cli/service.ts';
 import type { AccountConfig, Config, HostRole } from './config/config.ts';
+import { registerQueueRoutes } from './dialects/jobs/queue-routes.ts';
 import { ConfiguredLogins } from './dialects/native/client-logins.ts';
 import { Cors } from './dialects/native/cors.ts';
 import { NativeDialect } from './dialects/native/native-dialect.ts';
@@ -108,6 +109,7 @@ export function createService(
       limits: { bodyBytes: limits.bodyBytes, queueTimeoutMs: config.queue.timeoutMs },
     }),
     health: pool,
+    dialects: (server) => registerQueueRoutes(server, { clients, queue, clock }),
   });
 
   /** Waits until nothing is at NovelAI any more, or the time is over. */

@@ -19,6 +19,7 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
   const { account } = lease;
   const relay = new Relay(request.sink, deps.readAhead, request.tap);
   let stopDrain: () => void = () => undefined;
+  let hasEnded = false;
   account.onSend();
   const result = await send(
     request,
@@ -30,9 +31,16 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
       },
       onExchange(exchange) {
         relay.onRoom = () => exchange.resume();
-        // NovelAI keeps an account locked when its client leaves; it stays taken until the answer, or the drain limit.
         request.sink.onGone(() => {
+          if (hasEnded) return;
+          // What has not left yet need not leave any more.
+          if (!exchange.wasSent) {
+            exchange.abort();
+            return;
+          }
+          // NovelAI keeps an account locked when its client leaves; it stays taken until the answer, or the drain limit.
           exchange.resume();
+          stopDrain();
           stopDrain = deps.clock.after(deps.drainMs, () => exchange.abort());
         });
       },
@@ -43,6 +51,7 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
     },
     deps,
   );
+  hasEnded = true;
   stopDrain();
   applyToAccount(passage, lease, result);
   return { ...result, relay };

@@ -1,15 +1,14 @@
 // One request for NovelAI, whatever dialect it came in: the only form the dispatch rooms know.
 import type { Band } from '../scheduler/fair-scheduler.ts';
 import type { SlotKind, WorkClass } from '../accounts/work-class.ts';
+import type { Client } from '../clients/client.ts';
 import type { HostRole } from '../config/config.ts';
 import type { RequestFacts } from '../novelai/request-body.ts';
 import type { AnswerTap } from './answer-tap.ts';
 import type { ReplySink } from './reply-sink.ts';
 
 /** The program that asks, as far as the queue and the log go. */
-export interface RequestingClient {
-  name: string;
-}
+export type RequestingClient = Pick<Client, 'id' | 'name' | 'weight' | 'maxQueued' | 'maxInFlight'>;
 
 /** What is sent to NovelAI and answered with what NovelAI says: a read, or more (`GenerationRequest`). */
 export interface RelayedRequest {

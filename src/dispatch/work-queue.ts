@@ -2,10 +2,11 @@
 import type { Account } from '../accounts/account.ts';
 import type { AccountPool } from '../accounts/account-pool.ts';
 import { SLOT_KINDS, type SlotKind, type WorkClass } from '../accounts/work-class.ts';
+import { queuePolicy } from '../clients/queue-policy.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ProxyError } from '../lib/proxy-error.ts';
 import { FairScheduler, type Assignment, type Submission } from '../scheduler/fair-scheduler.ts';
-import type { GenerationRequest } from './generation-request.ts';
+import type { GenerationRequest, RequestingClient } from './generation-request.ts';
 
 export interface WorkQueueOptions {
   pool: AccountPool;
@@ -45,6 +46,9 @@ export class WorkQueue {
   readonly #slots = new Map<string, Slot>();
   readonly #classes = new Map<string, WorkClass>();
   readonly #waiters = new Map<string, Waiter>();
+  readonly #limitPerClient: number;
+  /** The settings under which each client was last seen; those it has now replace them as it comes. */
+  readonly #clients = new Map<string, RequestingClient>();
   #isStopped = false;
   #stopExpiry: () => void = () => undefined;
   #expiryAtMs = Infinity;
@@ -52,6 +56,7 @@ export class WorkQueue {
   constructor({ pool, clock, limit, limitPerClient }: WorkQueueOptions) {
     this.#pool = pool;
     this.#clock = clock;
+    this.#limitPerClient = limitPerClient;
     const newScheduler = (kind: SlotKind) =>
       new FairScheduler({
         nowMs: () => clock.monotonicMs(),
@@ -116,10 +121,11 @@ export class WorkQueue {
       }
       const { id: jobId, client, slot, work, band, deadlineMs } = request;
       this.#learnClass(work);
+      this.#learnClient(client);
       const scheduler = this.#schedulers[slot];
       const submission = scheduler.submit({
         jobId,
-        clientId: client.name,
+        clientId: client.id,
         classKey: work.key,
         estimateMs,
         band,
@@ -173,8 +179,14 @@ export class WorkQueue {
   }
 
   /** The requests of one client that wait now. */
-  waitingOf(clientName: string): GenerationRequest[] {
-    return [...this.#waiters.values()].map(({ request }) => request).filter(({ client }) => client.name === clientName);
+  waitingOf(clientId: string): GenerationRequest[] {
+    return [...this.#waiters.values()].map(({ request }) => request).filter(({ client }) => client.id === clientId);
+  }
+
+  /** Forgets a client's settings, once it is no more. */
+  forgetClient(clientId: string): void {
+    this.#clients.delete(clientId);
+    for (const kind of SLOT_KINDS) this.#schedulers[kind].forgetClient(clientId);
   }
 
   #onAssign(kind: SlotKind, { jobId, slotId, leaseId, waitedMs }: Assignment): void {
@@ -207,6 +219,13 @@ export class WorkQueue {
     for (const kind of SLOT_KINDS) this.#schedulers[kind].invalidateEligibility();
   }
 
+  #learnClient(client: RequestingClient): void {
+    if (this.#clients.get(client.id) === client) return;
+    this.#clients.set(client.id, client);
+    const policy = queuePolicy(client, { maxQueued: this.#limitPerClient });
+    for (const kind of SLOT_KINDS) this.#schedulers[kind].setClient(client.id, policy);
+  }
+
   /** One timer for the earliest deadline of all. */
   #armExpiry(): void {
     const deadlines = SLOT_KINDS.map((kind) => this.#schedulers[kind].nextDeadlineMs() ?? Infinity);
@@ -226,7 +245,7 @@ export class WorkQueue {
         this.#waiters.delete(jobId);
         waiter?.refuse(
           new ProxyError('proxy_queue_timeout', {
-            retryAfterMs: this.#schedulers[kind].retryAfterMs(waiter.request.client.name, waiter.request.work.key),
+            retryAfterMs: this.#schedulers[kind].retryAfterMs(waiter.request.client.id, waiter.request.work.key),
           }),
         );
       }

@@ -10,13 +10,15 @@ import { registerHealthRoutes, type HealthSource } from './health-routes.ts';
 export interface HttpServerOptions {
   native: NativeDialect;
   health: HealthSource;
+  /** Adds the dialects' own routes. */
+  dialects: (app: FastifyInstance) => void;
 }
 
 /** Idle client connections are kept longer than common clients and front proxies keep theirs, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
 /** Gives a Fastify server that is ready to listen. */
-export function createHttpServer({ native, health }: HttpServerOptions): FastifyInstance {
+export function createHttpServer({ native, health, dialects }: HttpServerOptions): FastifyInstance {
   const app = Fastify({
     logger: false,
     // NovelAI's paths must reach NovelAI byte for byte and at the least cost: they never enter Fastify.
@@ -38,6 +40,7 @@ export function createHttpServer({ native, health }: HttpServerOptions): Fastify
     sendError(reply.raw, error instanceof ProxyError ? error : new ProxyError('proxy_internal', { cause: error }));
   });
   registerHealthRoutes(app, health);
+  dialects(app);
   return app;
 }
 

@@ -6,6 +6,7 @@ import { serveRead } from '../../dispatch/reads/serve-read.ts';
 import { serveSharedRead, type SharedReadDeps } from '../../dispatch/reads/serve-shared-read.ts';
 import { serveGeneration } from '../../dispatch/serve-generation.ts';
 import { readRequestBody } from '../../novelai/request-body.ts';
+import { readPreferences } from '../request-preferences.ts';
 import type { ClientArrival } from './arrival.ts';
 import { readBody } from './read-body.ts';
 import { upstreamHeaders } from './upstream-headers.ts';
@@ -25,14 +26,17 @@ const NO_BODY = Buffer.alloc(0);
  * @throws {ProxyError | RequestBodyError} when its body cannot be taken; nothing was sent then.
  */
 export async function answerRelayed(arrival: ClientArrival, deps: RelayDeps, limits: RelayLimits): Promise<void> {
-  const { endpoint, receivedMs } = arrival;
+  const { client, endpoint, request, receivedMs } = arrival;
   const relayed = await readArrival(arrival, limits);
   if (endpoint.slot === 'none') return endpoint.isCacheable ? serveSharedRead(relayed, deps) : serveRead(relayed, deps);
   const generation: GenerationRequest = {
     ...relayed,
     slot: endpoint.slot,
-    band: 'interactive',
-    deadlineMs: receivedMs + limits.queueTimeoutMs,
+    ...readPreferences(
+      request.headers,
+      { band: client.band, queueTimeoutMs: limits.queueTimeoutMs, receivedMs },
+      deps.clock,
+    ),
   };
   return endpoint.isCacheable ? serveKept(generation, deps) : serveGeneration(generation, deps);
 }
