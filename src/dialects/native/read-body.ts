@@ -2,10 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ProxyError } from '../../lib/proxy-error.ts';
 
-/** A refused client may still be sending; its bytes are thrown away for this long so that it gets to read the refusal. */
-const LINGER_MS = 2000;
-/** So little is read to its end for the sake of the connection. */
-const SMALL_BODY_BYTES = 64 * 1024;
+/** A refused client may go on sending for so long; its bytes are thrown away. */
+const LINGER_MS = 10_000;
 
 /**
  * Gives the body, or null when there is none; works for GET as well, since some clients send one there. Asks a client that waits
@@ -18,7 +16,7 @@ export function readBody(
   limitBytes: number,
 ): Promise<Buffer | null> {
   const declaredBytes = Number(request.headers['content-length'] ?? NaN);
-  if (declaredBytes > limitBytes) return Promise.reject(refuseRest(request, response, limitBytes));
+  if (declaredBytes > limitBytes) return Promise.reject(tooLarge(limitBytes));
   if (!(declaredBytes > 0) && request.headers['transfer-encoding'] === undefined) return Promise.resolve(null);
   if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
 
@@ -26,11 +24,12 @@ export function readBody(
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
     request.on('data', (chunk: Buffer) => {
+      const wasAllowed = sizeBytes <= limitBytes;
       sizeBytes += chunk.length;
       if (sizeBytes <= limitBytes) chunks.push(chunk);
-      else if (chunks.length > 0) {
+      else if (wasAllowed) {
         chunks.length = 0;
-        reject(refuseRest(request, response, limitBytes));
+        reject(tooLarge(limitBytes));
       }
     });
     request.once('end', () =>
@@ -44,13 +43,13 @@ export function readBody(
 }
 
 /**
- * Before a request is refused whose body was not read: throws what still comes of it away, for a while, so that the client gets to
- * read the refusal. A body that has not ended by then is cut off; behind a large one the connection is closed either way.
+ * Before a request is refused whose body was not read: throws what still comes of it away, for a while. Most clients read the answer
+ * only when they have sent everything, and closing the line on them would take the refusal with it. A client that was waiting to
+ * be asked for the body (`Expect`) will not send it now, so there nothing but a new line can follow.
  */
 export function lingerOverBody(request: IncomingMessage, response: ServerResponse): void {
   if (request.complete || request.destroyed) return;
-  if (!(Number(request.headers['content-length']) <= SMALL_BODY_BYTES) && !response.headersSent)
-    response.setHeader('connection', 'close');
+  if (request.headers.expect !== undefined && !response.headersSent) response.setHeader('connection', 'close');
   request.resume();
   const timer = setTimeout(() => {
     if (!request.complete) request.destroy();
@@ -59,9 +58,8 @@ export function lingerOverBody(request: IncomingMessage, response: ServerRespons
   request.once('close', () => clearTimeout(timer));
 }
 
-function refuseRest(request: IncomingMessage, response: ServerResponse, limitBytes: number): ProxyError {
-  lingerOverBody(request, response);
+function tooLarge(limitBytes: number): ProxyError {
   return new ProxyError('client_body_too_large', {
-    message: `The request body is too large: expected at most ${limitBytes} bytes (BODY_LIMIT).`,
+    message: `The request body is too large: expected at most ${limitBytes} bytes.`,
   });
 }
