@@ -58,7 +58,7 @@ test("GET /v1/queue without a token: 401 in NovelAI's form", async (t) => {
 });
 
 test('x-priority: batch goes after what came later, and is not starved', async (t) => {
-  const stack = await startStack({ clients: 2, simulator: { fixedLatencyMs: 80, recordsBodies: true } });
+  const stack = await startStack({ clients: 2, simulator: { fixedLatencyMs: 400, recordsBodies: true } });
   t.after(() => stack.close());
   const [first = '', second = ''] = stack.tokens;
   const all = [stack.generate(generationBody({ prompt: 'running' }), { token: first })];
