@@ -38,6 +38,8 @@ export interface Sending {
   account: string;
   /** Price on this very account. */
   quotedAnlas: number;
+  /** The client's limits, which decide when the price here is above what was reserved. */
+  limits: BudgetLimits;
   /** The account's Anlas as last read; used only until the ledger has a reading of its own. */
   balanceBefore?: AnlasBalance | undefined;
 }

@@ -31,9 +31,10 @@ export class Book {
   readonly #movements: Movement[] = [];
   #limit: number | null;
 
-  constructor(limit: number | null, balances: Balances = NOTHING) {
+  constructor(limit: number | null, { granted, available, reserved, held, settled }: Balances = NOTHING) {
     this.#limit = limit;
-    this.#balances = { ...balances };
+    // One by one: a row of the table has more than that.
+    this.#balances = { granted, available, reserved, held, settled };
   }
 
   get limit(): number | null {

@@ -37,10 +37,10 @@ const sendQuery = prepareQuery((db, slots: { id: string; account: string; atMs: 
  */
 export async function sendAttempt(step: Ending, attemptId: string, sending: Sending): Promise<void> {
   const { tx, atMs } = step;
-  const { account, quotedAnlas, balanceBefore } = sending;
+  const { account, quotedAnlas, limits, balanceBefore } = sending;
   const [attempt] = await sendQuery(tx, { id: attemptId, account, atMs });
   if (!attempt) throw await outOfOrder(step, attemptId, 'sent');
-  if (quotedAnlas !== attempt.quoted_anlas) await requote(step, attempt, quotedAnlas);
+  if (quotedAnlas !== attempt.quoted_anlas) await requote(step, attempt, { quotedAnlas, limits });
   if (quotedAnlas === 0) return;
   const anlas = await reckonAnlas(tx, account, { firstReading: balanceBefore, atMs });
   await moveAttempt(tx, attemptId, ['sent'], { quoted_anlas: quotedAnlas, balance_before_anlas: anlas ?? null });
@@ -62,11 +62,17 @@ export async function outOfOrder({ tx }: Pick<Ending, 'tx'>, attemptId: string, 
 }
 
 /** Changes what is set aside to the price on the account. */
-async function requote(step: Ending, attempt: MovedAttempt, quotedAnlas: number): Promise<void> {
+async function requote(
+  step: Ending,
+  attempt: MovedAttempt,
+  { quotedAnlas, limits }: Pick<Sending, 'quotedAnlas' | 'limits'>,
+): Promise<void> {
   const { tx, store, atMs } = step;
   const more = quotedAnlas - attempt.quoted_anlas;
   const of = { clientId: attempt.client_id, day: attempt.day };
   const books = await ClientBooks.open(tx, store, of, { anlas: Math.abs(more), images: 0 });
+  // The books may be new here: where nothing was reserved, none were opened.
+  books.setLimits(limits);
   const refusal = more > 0 ? books.refusalOf({ anlas: more, images: 0 }) : undefined;
   if (refusal) throw new BudgetRefused(refusal);
   books.each((book) => (more > 0 ? book.take('reserved', more) : book.giveBack('reserved', -more)));

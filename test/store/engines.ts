@@ -4,13 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { openStore } from '../../src/store/open-store.ts';
+import { openSqliteStore } from '../../src/store/sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { SyncFile } from '../../src/store/wal-sync.ts';
 import { reasonForNoPostgres, startPostgres, type PostgresServer } from './postgres-server.ts';
 
 export interface Database {
   readonly engine: 'sqlite' | 'postgres';
-  /** Opens an empty database, closed again after the suite. */
-  openEmpty(): Promise<OpenDatabase>;
+  /**
+   * Opens an empty database, closed again after the suite. `waitsForDisk` false leaves out SQLite's wait for the disk, for suites
+   * that write a great deal and are not about it.
+   */
+  openEmpty(options?: { waitsForDisk?: boolean }): Promise<OpenDatabase>;
 }
 
 export interface OpenDatabase {
@@ -31,9 +36,11 @@ export function onBothEngines(name: string, suite: (database: Database) => void)
     });
     suite({
       engine: 'sqlite',
-      openEmpty() {
+      openEmpty({ waitsForDisk = true } = {}) {
         count += 1;
-        return openWith(`sqlite:${join(folder, `${count}.db`)}`, opened);
+        const path = join(folder, `${count}.db`);
+        const syncFile: SyncFile | undefined = waitsForDisk ? undefined : (_fd, done) => setImmediate(done, null);
+        return openWith(() => openSqliteStore({ path, role: 'service', syncFile }), opened);
       },
     });
   });
@@ -51,14 +58,17 @@ export function onBothEngines(name: string, suite: (database: Database) => void)
     });
     suite({
       engine: 'postgres',
-      openEmpty: async () => openWith((await server?.newDatabase()) ?? '', opened),
+      async openEmpty() {
+        const databaseUrl = (await server?.newDatabase()) ?? '';
+        return openWith(() => openStore({ databaseUrl, dataDir: '/nowhere' }), opened);
+      },
     });
   });
 }
 
-async function openWith(databaseUrl: string, opened: Store[]): Promise<OpenDatabase> {
+async function openWith(openOnce: () => Promise<Store>, opened: Store[]): Promise<OpenDatabase> {
   const open = async () => {
-    const store = await openStore({ databaseUrl, dataDir: '/nowhere' });
+    const store = await openOnce();
     opened.push(store);
     return store;
   };

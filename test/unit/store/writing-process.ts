@@ -22,7 +22,7 @@ async function work(): Promise<void> {
     const costAnlas = count % 3 === 0 ? 0 : 20;
     const request = { requestId, clientId: `c${count % 4}`, clientName: 'c', endpoint: 'generate-image', images: 1 };
     await ledger.reserve({ ...request, costAnlas, limits: NO_LIMITS });
-    await ledger.markSent(requestId, { account: 'main', quotedAnlas: costAnlas });
+    await ledger.markSent(requestId, { account: 'main', quotedAnlas: costAnlas, limits: NO_LIMITS });
     report(`sent ${requestId}`);
     await ledger.settle(requestId, { outcome: 'succeeded', chargedAnlas: costAnlas });
     report(`settled ${requestId}`);
