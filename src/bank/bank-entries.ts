@@ -55,7 +55,7 @@ export class BankEntries {
           .where('client_id', '=', entry.clientId)
           .where('idempotency_key', '=', entry.idempotencyKey)
           .executeTakeFirst();
-        if (row && (row.state === 'running' || row.expires_at_ms > entry.createdAtMs)) return { isClaimed: false, row };
+        if (row && row.expires_at_ms > entry.createdAtMs) return { isClaimed: false, row };
         if (row) await tx.deleteFrom('bank_entries').where('id', '=', row.id).execute();
         await insert(tx, { ...rowOf(entry), state: 'running' });
         return { isClaimed: true, displaced: row };

@@ -33,6 +33,20 @@ export interface BankRequest {
   isAlwaysKept?: boolean | undefined;
 }
 
+/** What the bank holds now. */
+export interface BankStats {
+  answers: number;
+  /** On the disk, half-written files included. */
+  usedBytes: number;
+  /** Of answers that are passing. */
+  memoryBytes: number;
+  runningKeys: number;
+  /** Requests without a key that go on although their client has left. */
+  orphans: number;
+  /** What the database would not take when it was due. */
+  owedWrites: number;
+}
+
 /**
  * What to do with a request.
  * - `run`: carry it out, and tell the ticket.
@@ -106,9 +120,16 @@ export class Bank {
     return bank;
   }
 
-  get stats(): { answers: number; usedBytes: number; memoryBytes: number; running: number; owed: number } {
+  get stats(): BankStats {
     const { count: answers, usedBytes, memoryBytes } = this.#kept;
-    return { answers, usedBytes, memoryBytes, running: this.#running.size, owed: this.#owed.count };
+    return {
+      answers,
+      usedBytes,
+      memoryBytes,
+      runningKeys: this.#running.size,
+      orphans: this.#orphans.size,
+      owedWrites: this.#owed.count,
+    };
   }
 
   /**
@@ -165,7 +186,7 @@ export class Bank {
     this.#isClosed = true;
     this.#stopSweep();
     while (this.#ending.size > 0) await Promise.all(this.#ending);
-    await this.#owed.retry();
+    await this.#owed.close();
   }
 
   async #beginWithoutKey(request: BankRequest): Promise<Beginning> {

@@ -3,6 +3,7 @@ import { StoreUnavailableError } from '../store/store-error.ts';
 
 export class OwedWrites {
   readonly #onFailure: (error: unknown) => void;
+  readonly #underWay = new Set<Promise<void>>();
   #owed: (() => Promise<void>)[] = [];
 
   constructor(onFailure: (error: unknown) => void) {
@@ -14,7 +15,19 @@ export class OwedWrites {
   }
 
   /** Runs a write that may be repeated. Never throws: when the database cannot take it now, it is owed. */
-  async run(write: () => Promise<void>): Promise<void> {
+  run(write: () => Promise<void>): Promise<void> {
+    const running = this.#run(write).finally(() => this.#underWay.delete(running));
+    this.#underWay.add(running);
+    return running;
+  }
+
+  /** Waits for what is under way, and tries what is owed for a last time. */
+  async close(): Promise<void> {
+    await Promise.all(this.#underWay);
+    await this.retry();
+  }
+
+  async #run(write: () => Promise<void>): Promise<void> {
     try {
       await write();
     } catch (error) {
