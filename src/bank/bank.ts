@@ -287,8 +287,9 @@ export class Bank {
 
   async #onClientLeft(ticket: Ticket): Promise<void> {
     if (ticket.idempotencyKey !== null || !ticket.isCopied || this.#limits.lostConnectionMs === 0) return;
+    // If it ends meanwhile, its end waits for the same hash, after this, and takes it out again.
     const requestHash = await ticket.hash();
-    if (!ticket.hasEnded) this.#orphans.set(pairKey(ticket.clientId, requestHash), ticket);
+    this.#orphans.set(pairKey(ticket.clientId, requestHash), ticket);
   }
 
   #onEnd(ticket: Ticket, end: TicketEnd): Promise<void> {

@@ -86,10 +86,6 @@ export class Ticket {
     return this.finish({ isDelivered: false, mayHaveCost: false });
   }
 
-  get hasEnded(): boolean {
-    return this.#ending !== undefined;
-  }
-
   get isOrphan(): boolean {
     return this.#isOrphan;
   }
