@@ -31,7 +31,7 @@ export async function conclude(passage: Passage<RelayedRequest>, last: Attempt):
     record.sizeBytes = relay.sizeBytes;
     return;
   }
-  record.outcome = failure?.wasSent && mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
+  record.outcome = outcomeOfFailure(passage, failure);
   record.upstreamError = failure && `${failure.kind}: ${failure.code}`;
   record.sizeBytes = relay.sizeBytes;
   if (failure?.hasHead) {
@@ -66,6 +66,12 @@ function outcomeOfAnswer(passage: Passage<RelayedRequest>, status: number): Outc
   if (status < 400) return 'succeeded';
   if (status < 500) return 'failed_client';
   return mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
+}
+
+function outcomeOfFailure(passage: Passage<RelayedRequest>, failure: ExchangeFailure | undefined): Outcome {
+  // The client left while a connection was still being made.
+  if (failure?.kind === 'aborted' && !failure.wasSent) return 'cancelled_queued';
+  return failure?.wasSent && mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
 }
 
 /** Whether the request could cost Anlas on the account that ran it. */

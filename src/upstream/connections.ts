@@ -26,8 +26,11 @@ export class Connections {
   #open(proxyUrl: string | undefined): Dispatcher {
     const pool = { keepAliveTimeout: KEEP_ALIVE_MS, pipelining: 1 };
     if (proxyUrl?.startsWith('socks')) return new Socks5ProxyAgent(proxyUrl, pool);
-    const options = { ...pool, connect: { timeout: this.#connectMs } };
-    return proxyUrl === undefined ? new Agent(options) : new ProxyAgent({ uri: proxyUrl, ...options });
+    // What a proxy takes beyond this (its handshake, the way behind it) is bounded by the exchange's own limit.
+    const connect = { timeout: this.#connectMs };
+    return proxyUrl === undefined
+      ? new Agent({ ...pool, connect })
+      : new ProxyAgent({ uri: proxyUrl, ...pool, proxyTls: connect });
   }
 
   async close(): Promise<void> {

@@ -23,7 +23,10 @@ export interface ExchangeFailure {
 
 /** The reason this side gives when it ends an exchange. */
 export class ExchangeAborted extends Error {
-  readonly kind: Extract<FailureKind, 'first_byte_timeout' | 'idle_timeout' | 'total_timeout' | 'aborted'>;
+  readonly kind: Extract<
+    FailureKind,
+    'connect_timeout' | 'first_byte_timeout' | 'idle_timeout' | 'total_timeout' | 'aborted'
+  >;
   constructor(kind: ExchangeAborted['kind']) {
     super(`exchange ended from this side: ${kind}`);
     this.name = 'ExchangeAborted';

@@ -14,6 +14,8 @@ export interface ExchangeRequest {
   headers: Record<string, string>;
   body: Buffer | null;
   limits: {
+    /** Until the request goes to a connection; the dispatcher's own limit where this is absent. */
+    connectMs?: number;
     firstByteMs: number;
     idleMs: number;
     totalMs: number;
@@ -33,6 +35,8 @@ export interface ExchangeObserver {
 
 /** A running exchange. */
 export interface Exchange {
+  /** Whether the request has gone to a connection. */
+  readonly wasSent: boolean;
   /** Ends the exchange from this side; `onFailure` tells kind `aborted`. Does nothing once it has ended. */
   abort(): void;
   /** Lets a paused answer go on. */
@@ -40,33 +44,38 @@ export interface Exchange {
 }
 
 /**
- * Starts an exchange. Time limits are separate: first byte (from sent), silence inside the answer, and the whole; the limit
- * for connecting belongs to the dispatcher. A pause asked for by this side does not count as NovelAI's silence.
+ * Starts an exchange. Time limits are separate: connecting, first byte (from sent), silence inside the answer, and the whole.
+ * A pause asked for by this side does not count as NovelAI's silence. Ended from this side before it was sent, an exchange
+ * reports that at once and never touches a connection.
  */
 export function startExchange(request: ExchangeRequest, observer: ExchangeObserver, clock: Clock): Exchange {
-  const { firstByteMs, idleMs, totalMs } = request.limits;
+  const { connectMs, firstByteMs, idleMs, totalMs } = request.limits;
   let controller: Dispatcher.DispatchController | undefined;
   let wasSent = false;
   let hasHead = false;
   let hasEnded = false;
+  let isPausable = true;
   let abortReason: ExchangeAborted | undefined;
-  let stopSilenceTimer: () => void = () => undefined;
   let lastByteMs = 0;
 
   const stopTotalTimer = clock.after(totalMs, () => abort('total_timeout'));
+  /** Connecting, then the first byte, then silence: one at a time. */
+  let stopStepTimer =
+    connectMs === undefined ? () => undefined : clock.after(connectMs, () => abort('connect_timeout'));
 
   function abort(kind: ExchangeAborted['kind']): void {
     if (hasEnded || abortReason) return;
     abortReason = new ExchangeAborted(kind);
-    // Before the request reached a connection there is nothing to abort yet; onRequestStart does it then.
-    controller?.abort(abortReason);
+    if (controller) controller.abort(abortReason);
+    // Undici tells of nothing while it connects, which a proxy can drag out; onRequestStart then ends what it finds ended.
+    else fail(abortReason);
   }
 
   function finish(): boolean {
     if (hasEnded) return false;
     hasEnded = true;
     stopTotalTimer();
-    stopSilenceTimer();
+    stopStepTimer();
     return true;
   }
 
@@ -78,7 +87,7 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
   function watchSilence(): void {
     const leftMs = controller?.paused ? idleMs : lastByteMs + idleMs - clock.monotonicMs();
     if (leftMs <= 0) abort('idle_timeout');
-    else stopSilenceTimer = clock.after(leftMs, watchSilence);
+    else stopStepTimer = clock.after(leftMs, watchSilence);
   }
 
   try {
@@ -101,21 +110,25 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
             controller.abort(abortReason);
             return;
           }
+          stopStepTimer();
           wasSent = true;
-          stopSilenceTimer = clock.after(firstByteMs, () => abort('first_byte_timeout'));
+          stopStepTimer = clock.after(firstByteMs, () => abort('first_byte_timeout'));
           observer.onSent();
         },
         onResponseStart(_controller, status, headers) {
           if (status < 200) return;
           hasHead = true;
-          stopSilenceTimer();
+          isPausable = endsWithoutConnection(headers);
+          stopStepTimer();
           lastByteMs = clock.monotonicMs();
           watchSilence();
           observer.onHead(status, headers);
         },
         onResponseData(activeController, chunk) {
+          // Undici 7 gives an empty one after each pause; it is no sign of life.
+          if (chunk.length === 0) return;
           lastByteMs = clock.monotonicMs();
-          if (!observer.onData(chunk)) activeController.pause();
+          if (!observer.onData(chunk) && isPausable) activeController.pause();
         },
         onResponseEnd() {
           if (finish()) observer.onEnd();
@@ -131,10 +144,22 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
   }
 
   return {
+    get wasSent() {
+      return wasSent;
+    },
     abort: () => abort('aborted'),
     resume() {
       lastByteMs = clock.monotonicMs();
       controller?.resume();
     },
   };
+}
+
+/**
+ * Whether the answer's end is told by something else than the end of its connection. Undici 7 throws out of the event loop
+ * when such a connection ends while the answer is paused; these answers are taken whole instead.
+ */
+function endsWithoutConnection(headers: IncomingHttpHeaders): boolean {
+  const hasLength = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
+  return hasLength && !/\bclose\b/i.test(headers.connection ?? '');
 }

@@ -39,9 +39,11 @@ export class OutlierGuard {
     return Math.max(FAILURES_TO_EJECT - this.#failures, 0);
   }
 
-  /** To be told when a request goes out. */
-  onSend(): void {
-    if (this.#isEjected) this.#isProbeOut = true;
+  /** To be told when a request goes out. Gives whether it is the probe that decides over an ejected member. */
+  onSend(): boolean {
+    const isProbe = this.#isEjected && !this.#isProbeOut;
+    if (isProbe) this.#isProbeOut = true;
+    return isProbe;
   }
 
   onSuccess(): void {
@@ -51,13 +53,18 @@ export class OutlierGuard {
     this.#isProbeOut = false;
   }
 
-  /** Gives true when this failure ejects the member. */
-  onFailure(nowMs: number, { mayEject }: { mayEject: boolean }): boolean {
-    const wasProbe = this.#isProbeOut;
-    this.#isProbeOut = false;
+  /**
+   * Gives true when this failure ejects the member. `isProbe` tells a probe from requests that were out already when the member
+   * was ejected; without it, a probe that is out is taken to be the one that failed.
+   */
+  onFailure(
+    nowMs: number,
+    { mayEject, isProbe = this.#isProbeOut }: { mayEject: boolean; isProbe?: boolean },
+  ): boolean {
+    if (isProbe) this.#isProbeOut = false;
     this.#failures += 1;
-    // A request that was out already when the member was ejected does not lengthen the ejection; a failed probe does.
-    if (!mayEject || this.#failures < FAILURES_TO_EJECT || (this.#isEjected && !wasProbe)) return false;
+    // Only a failed probe lengthens an ejection.
+    if (!mayEject || this.#failures < FAILURES_TO_EJECT || (this.#isEjected && !isProbe)) return false;
     this.#isEjected = true;
     this.#ejections += 1;
     this.#outUntilMs = nowMs + Math.min(EJECTION_STEP_MS * this.#ejections, EJECTION_MAX_MS);
@@ -65,7 +72,7 @@ export class OutlierGuard {
   }
 
   /** A request that ended without telling anything about the member's health (a client's own fault, an abort). */
-  onNoVerdict(): void {
-    this.#isProbeOut = false;
+  onNoVerdict({ isProbe = this.#isProbeOut }: { isProbe?: boolean } = {}): void {
+    if (isProbe) this.#isProbeOut = false;
   }
 }

@@ -4,9 +4,12 @@ import { OutlierGuard } from './outlier-guard.ts';
 
 export interface UpstreamHost {
   readonly baseUrl: string;
+  /** Whether this request decides over an ejected host. */
+  readonly isProbe: boolean;
 }
 
-interface HostState extends UpstreamHost {
+interface HostState {
+  readonly baseUrl: string;
   guard: OutlierGuard;
   inFlight: number;
   /** Not tried before this time after a failed connection; monotonic milliseconds. */
@@ -26,7 +29,7 @@ export class UpstreamHosts {
   #seq = 0;
 
   constructor(baseUrls: readonly string[], clock: Clock) {
-    this.#hosts = baseUrls.map((baseUrl) => ({
+    this.#hosts = [...new Set(baseUrls)].map((baseUrl) => ({
       baseUrl,
       guard: new OutlierGuard(),
       inFlight: 0,
@@ -51,7 +54,10 @@ export class UpstreamHosts {
     const hasMargin = (host: HostState) => host.inFlight < Math.max(host.guard.failuresLeft, 1);
     const fresh = this.#hosts.filter((host) => !excluded.has(host.baseUrl));
     const usable = fresh.filter(isUsable);
-    const candidates = [usable.filter(hasMargin), usable, fresh, this.#hosts].find((list) => list.length > 0) ?? [];
+    // With more out than all margins hold, the rest goes where nothing has failed lately.
+    const leastFailures = Math.min(...usable.map(({ guard }) => guard.failures));
+    const calm = usable.filter(({ guard }) => guard.failures === leastFailures);
+    const candidates = [usable.filter(hasMargin), calm, fresh, this.#hosts].find((list) => list.length > 0) ?? [];
     const chosen = candidates.reduce((best, host) =>
       host.inFlight < best.inFlight || (host.inFlight === best.inFlight && host.lastUsedSeq < best.lastUsedSeq)
         ? host
@@ -60,23 +66,25 @@ export class UpstreamHosts {
     chosen.inFlight += 1;
     this.#seq += 1;
     chosen.lastUsedSeq = this.#seq;
-    chosen.guard.onSend();
-    return chosen;
+    return { baseUrl: chosen.baseUrl, isProbe: chosen.guard.onSend() };
   }
 
   /** Gives a host back with what the request told about it. `none`: nothing (a client's own fault, an abort). */
-  release(host: UpstreamHost, verdict: HostVerdict): void {
-    const state = this.#hosts.find(({ baseUrl }) => baseUrl === host.baseUrl);
+  release({ baseUrl, isProbe }: UpstreamHost, verdict: HostVerdict): void {
+    const state = this.#hosts.find((host) => host.baseUrl === baseUrl);
     if (!state) return;
     state.inFlight -= 1;
     const nowMs = this.#clock.monotonicMs();
     if (verdict === 'success') {
       state.unreachableUntilMs = 0;
       state.guard.onSuccess();
-    } else if (verdict === 'failure') state.guard.onFailure(nowMs, { mayEject: this.#hosts.length > 1 });
-    else {
+    } else if (verdict === 'failure') {
+      // The last one in use is never thrown out.
+      const mayEject = this.#hosts.some((other) => other !== state && other.guard.outUntilMs === undefined);
+      state.guard.onFailure(nowMs, { mayEject, isProbe });
+    } else {
       if (verdict === 'unreachable') state.unreachableUntilMs = nowMs + UNREACHABLE_PAUSE_MS;
-      state.guard.onNoVerdict();
+      state.guard.onNoVerdict({ isProbe });
     }
   }
 
