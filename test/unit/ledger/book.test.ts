@@ -66,6 +66,14 @@ test('a budget for ten, lets exactly ten in, and again what was given back', () 
   assert.equal(book.canTake(4), false);
 });
 
+test('a charge below its quote, is settled, and the rest is available again', () => {
+  const book = new Book(null);
+  book.setLimit(10);
+  book.take('reserved', 8);
+  book.settle('reserved', 8, 3);
+  assert.deepEqual(book.balances, { granted: 10, available: 7, reserved: 0, held: 0, settled: 3 });
+});
+
 test('a charge above its quote, is settled in full, and the budget is overdrawn by granting the difference', () => {
   const book = new Book(null);
   book.setLimit(10);
