@@ -48,7 +48,8 @@ export class Session {
   constructor(account: AccountConfig, deps: SessionDeps) {
     this.#deps = deps;
     this.#check = singleFlight(() => this.#checkToken());
-    this.#renew = deps.logIn ? singleFlight(() => this.#logIn(deps)) : this.#check;
+    const { logIn } = deps;
+    this.#renew = logIn ? singleFlight(() => this.#logIn(logIn)) : this.#check;
     this.#state = 'refreshing';
     if (account.token !== undefined) this.#adopt(account.token);
   }
@@ -108,8 +109,9 @@ export class Session {
     this.#stopTimer();
   }
 
-  async #logIn({ logIn }: SessionDeps): Promise<void> {
-    const result = (await logIn?.()) ?? { kind: 'failed', why: 'there is no login' };
+  async #logIn(logIn: () => Promise<LoginResult>): Promise<void> {
+    if (this.#isClosed) return;
+    const result = await orElse(logIn, { kind: 'failed', why: 'the login broke off inside the service' });
     if (this.#isClosed) return;
     if (result.kind === 'ok') {
       this.#logins += 1;
@@ -124,11 +126,14 @@ export class Session {
   }
 
   async #checkToken(): Promise<void> {
-    const token = this.#token;
-    const answer = token === undefined ? 'refused' : await this.#deps.checkToken(token);
     if (this.#isClosed) return;
+    const token = this.#token;
+    const answer = token === undefined ? 'refused' : await orElse(() => this.#deps.checkToken(token), 'unknown');
+    // What NovelAI says of a token that a login has replaced meanwhile is of no interest any more.
+    if (this.#isClosed || token !== this.#token) return;
     if (answer === 'works') {
       this.#failures = 0;
+      this.#watchExpiry();
       this.#setState('ready', undefined);
       return;
     }
@@ -180,5 +185,14 @@ export class Session {
     this.#state = state;
     this.#why = why;
     this.#deps.onChange();
+  }
+}
+
+/** Gives what `action` gives, or `fallback` when it fails: nothing may leave an account waiting for a login that has ended. */
+async function orElse<T>(action: () => Promise<T>, fallback: T): Promise<T> {
+  try {
+    return await action();
+  } catch {
+    return fallback;
   }
 }
