@@ -1,23 +1,26 @@
 // The composition root: configuration -> rooms -> start and stop. The only place that knows them all.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
-import { Account } from './accounts/account.ts';
 import { AccountPool } from './accounts/account-pool.ts';
 import { ClientRegistry } from './clients/client-registry.ts';
 import { FaultBlame } from './accounts/fault-blame.ts';
 import type { Service } from './cli/service.ts';
-import type { AccountConfig, Config, HostRole } from './config/config.ts';
+import { AccountRoster } from './compose-accounts.ts';
+import { openStorage, type Storage } from './compose-storage.ts';
+import type { Config, HostRole } from './config/config.ts';
+import { ConfigError, missingIdentities } from './config/load-config.ts';
 import { registerQueueRoutes } from './dialects/jobs/queue-routes.ts';
 import { ConfiguredLogins } from './dialects/native/client-logins.ts';
 import { Cors } from './dialects/native/cors.ts';
 import { NativeDialect } from './dialects/native/native-dialect.ts';
 import { NO_BUDGETS } from './dialects/native/shown-account.ts';
-import type { KeptDeps } from './dispatch/kept/serve-kept.ts';
+import type { RelayDeps } from './dialects/native/answer-relayed.ts';
+import { RateLimits } from './clients/rate-limits.ts';
+import { watchClients } from './clients/watch-clients.ts';
+import { watchRevision } from './store/revisions.ts';
 import { HoldingTimes } from './dispatch/holding-times.ts';
 import { KeptAnswers } from './dispatch/kept/kept-answers.ts';
 import { ReadAccounts } from './dispatch/reads/read-accounts.ts';
-import type { SharedReadDeps } from './dispatch/reads/serve-shared-read.ts';
 import { SharedAnswers } from './dispatch/reads/shared-answers.ts';
 import { WorkQueue } from './dispatch/work-queue.ts';
 import { createHttpServer } from './http/http-server.ts';
@@ -37,6 +40,8 @@ export interface ServiceOptions {
 export interface ComposedService extends Service {
   readonly pool: AccountPool;
   readonly queue: WorkQueue;
+  readonly roster: AccountRoster;
+  readonly storage: Storage;
 }
 
 /** Slow readers' answers on disk, in all: far above what a busy day needs, far below what fills a disk. */
@@ -46,11 +51,13 @@ const KEPT_LIMIT_BYTES = 64 * 1024 ** 2;
 const STOP_POLL_MS = 50;
 
 /** Builds the service; nothing happens before `start`. */
-export function createService(
+export async function createService(
   config: Config,
   { log, clock = systemClock, random = Math.random }: ServiceOptions,
-): ComposedService {
+): Promise<ComposedService> {
   const { limits } = config;
+  const storage = await openStorage(config, { clock, log });
+  const { ledger, bank } = storage;
   const connections = new Connections({ connectMs: limits.connectMs });
   const hosts: Record<HostRole, UpstreamHosts> = {
     image: new UpstreamHosts(config.upstreamUrls.image, clock),
@@ -60,31 +67,39 @@ export function createService(
   const pool = new AccountPool();
   const queue = new WorkQueue({ pool, clock, limit: config.queue.limit, limitPerClient: config.queue.limitPerClient });
 
-  function addAccount(accountConfig: AccountConfig): void {
-    const account = new Account(accountConfig, {
+  const holdingTimes = new HoldingTimes({ ceilingMs: limits.totalMs });
+  const roster = new AccountRoster({
+    pool,
+    queue,
+    holdingTimes,
+    clock,
+    log,
+    accountDeps: ({ proxyUrl }) => ({
       clock,
       random,
       log,
       // Account calls live on the image host: the old one answers them with 400 (contract section 1).
-      route: { hosts: hosts.image, dispatcher: connections.for(accountConfig.proxyUrl), clock },
+      route: { hosts: hosts.image, dispatcher: connections.for(proxyUrl), clock },
       gapMs: limits.accountGapMs,
       onChange: (changed) => queue.onAccountChange(changed),
       mayEject: (candidate) => pool.canSpare(candidate),
-    });
-    pool.add(account);
-    queue.addAccount(account);
-  }
-  for (const accountConfig of config.accounts) addAccount(accountConfig);
+      startReading: (name) => ledger.startReading(name),
+    }),
+  });
+  for (const accountConfig of config.accounts) roster.add(accountConfig);
 
   const keptAnswers = new KeptAnswers({ dir: join(config.dataDir, 'kept'), limitBytes: KEPT_LIMIT_BYTES });
-  const dispatch: KeptDeps & SharedReadDeps = {
+  const dispatch: RelayDeps = {
     clock,
     hosts,
     limits,
     pool,
     queue,
+    ledger,
+    bank,
+    rateLimits: new RateLimits({ clock }),
     blame: new FaultBlame(() => clock.monotonicMs()),
-    holdingTimes: new HoldingTimes({ ceilingMs: limits.totalMs }),
+    holdingTimes,
     log,
     readAhead: {
       memory: new Budget(limits.readAheadBytes),
@@ -98,7 +113,30 @@ export function createService(
     keptAnswers,
     keptUnderWay: new Map(),
   };
-  const clients = new ClientRegistry(config.clients);
+  const clients = new ClientRegistry(config.clients, { wallMs: () => clock.wallMs() });
+  const onFailure = (err: unknown) => log.warn({ err }, 'the database could not be read; what was known stays in use');
+  const clientWatch = watchClients({
+    store: storage.store,
+    clock,
+    registry: clients,
+    repository: storage.clients,
+    onFailure,
+  });
+  const accountWatch = watchRevision({
+    store: storage.store,
+    clock,
+    topic: 'accounts',
+    onChange: async () => roster.sync(await storage.accounts.list()),
+    onFailure,
+  });
+  await clientWatch.look();
+  await accountWatch.look();
+  roster.restAfterCrash(storage.recovery);
+  const missing = missingIdentities({ hasAccounts: pool.accounts.length > 0, hasClients: clients.clients.length > 0 });
+  if (missing.length > 0) {
+    await closeStorage();
+    throw new ConfigError(missing);
+  }
   const app = createHttpServer({
     native: new NativeDialect({
       clients,
@@ -111,6 +149,12 @@ export function createService(
     health: pool,
     dialects: (server) => registerQueueRoutes(server, { clients, queue, clock }),
   });
+
+  async function closeStorage(): Promise<void> {
+    clientWatch.close();
+    accountWatch.close();
+    await storage.close();
+  }
 
   /** Waits until nothing is at NovelAI any more, or the time is over. */
   async function settleRunning(untilMs: number): Promise<boolean> {
@@ -132,14 +176,15 @@ export function createService(
   return {
     pool,
     queue,
+    roster,
+    storage,
     get running() {
       return queue.running;
     },
     async start() {
-      mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
       await keptAnswers.open();
       await app.listen({ host: config.host, port: config.port });
-      for (const account of pool.accounts) account.start();
+      roster.start();
       const { address, port, family } = app.server.address() as AddressInfo;
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
     },
@@ -149,6 +194,7 @@ export function createService(
       const isSettled = await settleRunning(untilMs);
       pool.close();
       await Promise.all([closeDoor(untilMs), connections.close(), keptAnswers.close()]);
+      await closeStorage();
       return isSettled;
     },
   };

@@ -4,7 +4,8 @@ import type { Clock } from '../lib/clock.ts';
 import { deriveAccessKey } from '../novelai/access-key.ts';
 import { registerSecret } from '../telemetry/hide-secrets.ts';
 import type { Log } from '../telemetry/log.ts';
-import { fetchSubscription, logIn, type AccountRoute } from '../upstream/account-api.ts';
+import type { Subscription } from '../novelai/subscription.ts';
+import { fetchSubscription, logIn, type AccountRoute, type SubscriptionResult } from '../upstream/account-api.ts';
 import { OutlierGuard } from '../upstream/outlier-guard.ts';
 import type { AccountEffect } from './outcome-table.ts';
 import { Balance } from './balance.ts';
@@ -12,12 +13,20 @@ import { Cooldowns } from './cooldowns.ts';
 import { Session } from './session.ts';
 import type { SlotKind } from './work-class.ts';
 
+/** One look at an account's Anlas, as the ledger follows it. */
+export interface BalanceReading {
+  finish(balance: { fixedAnlas: number; purchasedAnlas: number }): Promise<{ stillHeld: number }>;
+  cancel(): void;
+}
+
 export interface AccountDeps {
   clock: Clock;
   random: () => number;
   log: Log;
   /** How the account's own calls reach NovelAI, through its proxy where it has one. */
   route: AccountRoute;
+  /** Has a reading of this account's balance watched: it may tell what an attempt of unknown cost was charged. */
+  startReading?: ((account: string) => BalanceReading) | undefined;
   /** Least pause between two generations. */
   gapMs: number;
   onChange: (account: Account) => void;
@@ -45,6 +54,9 @@ export interface EffectDetail {
   /** Until when NovelAI may still be working on a request whose end was not seen; monotonic milliseconds. */
   restUntilMs?: number | undefined;
 }
+
+/** While the cost of an attempt is not known, the balance is read again after this. */
+const UNRESOLVED_REREAD_MS = 15_000;
 
 export class Account {
   readonly name: string;
@@ -89,14 +101,7 @@ export class Account {
     });
     this.balance = new Balance({
       clock: deps.clock,
-      fetch: async () => {
-        const token = this.session.token();
-        if (token === undefined) return undefined;
-        const result = await fetchSubscription(route, token);
-        // The balance is often the first to learn that a token has ended.
-        if (result.kind === 'refused') void this.session.onRefused(token);
-        return result;
-      },
+      fetch: () => this.#readBalance(),
       onChange: () => this.#changed(),
     });
   }
@@ -171,9 +176,17 @@ export class Account {
         this.#guard.onNoVerdict();
         break;
     }
-    if (detail.restUntilMs !== undefined && detail.restUntilMs > nowMs)
+    if (detail.restUntilMs !== undefined && detail.restUntilMs > nowMs) {
       this.#cooldowns.restUntil(kind, 'NovelAI may still be working on its last request', detail.restUntilMs);
+      if (costAnlas > 0) clock.after(detail.restUntilMs - nowMs, () => void this.balance.refresh());
+    }
     if (gapMs > 0) this.#cooldowns.restUntil(kind, 'pause between generations', nowMs + gapMs);
+    this.#changed();
+  }
+
+  /** Takes no work of this kind before a time (monotonic): what an earlier run of the service sent may still be at NovelAI. */
+  restUntil(kind: SlotKind, untilMs: number): void {
+    this.#cooldowns.restUntil(kind, 'NovelAI may still be working on what an earlier run sent', untilMs);
     this.#changed();
   }
 
@@ -195,6 +208,29 @@ export class Account {
     this.#stopWake();
     this.session.close();
     this.balance.close();
+  }
+
+  async #readBalance(): Promise<SubscriptionResult | undefined> {
+    const token = this.session.token();
+    if (token === undefined) return undefined;
+    const reading = this.#deps.startReading?.(this.name);
+    const result = await fetchSubscription(this.route, token);
+    // The balance is often the first to learn that a token has ended.
+    if (result.kind === 'refused') void this.session.onRefused(token);
+    if (result.kind === 'ok') void this.#finishReading(reading, result.subscription);
+    else reading?.cancel();
+    return result;
+  }
+
+  /** Lets the ledger draw its conclusions, and looks again while it could not draw all of them. */
+  async #finishReading(reading: BalanceReading | undefined, balance: Subscription): Promise<void> {
+    const { log, clock } = this.#deps;
+    try {
+      const { stillHeld } = (await reading?.finish(balance)) ?? { stillHeld: 0 };
+      if (stillHeld > 0 && !this.#isClosed) clock.after(UNRESOLVED_REREAD_MS, () => void this.balance.refreshIfStale());
+    } catch (err) {
+      log.warn({ account: this.name, err }, 'a reading of the balance could not be written down; the next one will do');
+    }
   }
 
   #administer(administration: { state: 'draining' | 'disabled'; why: string } | undefined): void {

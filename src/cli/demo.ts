@@ -101,14 +101,15 @@ async function start(port: number, dataDir: string, createService: CreateService
     });
   const config = configFor(port);
   const logHandle = await openLog({ ...config.log, isTerminal: false, hasConsole: false });
-  let service: Service = createService(config, { log: logHandle.log });
+  let service: Service = await createService(config, { log: logHandle.log });
   let address: string;
   try {
     address = await service.start();
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
     print.warn(explainFailure(error).lines[0]?.split(';', 1)[0] ?? '');
-    service = createService(configFor(0), { log: logHandle.log });
+    await service.stop();
+    service = await createService(configFor(0), { log: logHandle.log });
     address = await service.start();
   }
   return {

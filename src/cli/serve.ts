@@ -18,7 +18,7 @@ async function serve(createService: CreateService): Promise<void> {
     const config = loadConfig();
     const logHandle = await openLog({ ...config.log, isTerminal: process.stdout.isTTY });
     const { log } = logHandle;
-    const service = createService(config, { log });
+    const service = await createService(config, { log });
     const address = await service.start();
     log.info({ address, accounts: config.accounts.length, clients: config.clients.length }, 'listening');
 

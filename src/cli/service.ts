@@ -14,4 +14,5 @@ export interface Service {
   readonly running: number;
 }
 
-export type CreateService = (config: Config, options: { log: Log }) => Service;
+/** @throws {Error} with one sentence when the database or a key cannot be used, or a ConfigError when accounts or clients are missing. */
+export type CreateService = (config: Config, options: { log: Log }) => Promise<Service>;

@@ -63,6 +63,18 @@ export interface Config {
     maxFiles: number;
   };
   dataDir: string;
+  /** `sqlite:PATH` or `postgres://...`; undefined for `proxy.db` in the data folder. May hold a password. */
+  databaseUrl?: string | undefined;
+  /** Encrypts credentials at rest; undefined for a key file in the data folder. Secret. */
+  secretKey?: string | undefined;
+  /** The store of results (design I10). */
+  bank: {
+    isOn: boolean;
+    totalBytes: number;
+    keepMs: number;
+    /** How long after a lost connection the same request gets its answer without a key; 0 for never. */
+    lostConnectionMs: number;
+  };
   /** Whether answers name the account that served them (`x-account`). */
   showsAccount: boolean;
 }

@@ -126,6 +126,18 @@ const schema = z.object({
   LOG_MAX_SIZE: size.prefault('10m'),
   LOG_MAX_FILES: wholeNumber(1, 1000).prefault('5'),
   DATA_DIR: z.string().default('data'),
+  // May hold a password, so what was given is not repeated.
+  DATABASE_URL: z
+    .string()
+    .regex(/^(sqlite:.|postgres(ql)?:\/\/)/, {
+      error: 'expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE',
+    })
+    .optional(),
+  SECRET_KEY: z.string().min(16, { error: 'expected at least 16 characters' }).optional(),
+  BANK: flag.prefault('on'),
+  BANK_LIMIT: size.prefault('1gb'),
+  BANK_MAX_AGE: positiveDuration.prefault('24h'),
+  BANK_LOST_CONNECTION: duration.prefault('5m'),
   SHOW_ACCOUNT: flag.prefault('off'),
 });
 
@@ -217,11 +229,6 @@ function readAccounts(values: Values, faults: ConfigFault[]): AccountConfig[] {
     accounts.push({ name: 'account-1', login, token, concurrency: 1 });
   }
   if (values.NOVELAI_ACCOUNTS !== undefined) accounts.push(...readFurtherAccounts(values.NOVELAI_ACCOUNTS, faults));
-  if (accounts.length === 0 && faults.every(({ variable }) => !variable.startsWith('NOVEL')))
-    faults.push({
-      variable: 'NOVELAI_USERNAME',
-      problem: 'no NovelAI account is configured: set NOVELAI_USERNAME and NOVELAI_PASSWORD, or NOVEL_TOKEN, in .env',
-    });
   reportDuplicates(accounts, 'NOVELAI_ACCOUNTS', faults);
   return accounts;
 }
@@ -234,11 +241,6 @@ function readClients(text: string, faults: ConfigFault[]): ClientConfig[] {
       ? { name: `client-${index + 1}`, token: entry }
       : { name: entry.slice(0, colon).trim(), token: entry.slice(colon + 1).trim() };
   });
-  if (clients.length === 0)
-    faults.push({
-      variable,
-      problem: `expected at least one token for your programs; a fresh one to put into .env: SERVER_TOKENS=me:${newClientToken()}`,
-    });
   for (const [index, { name, token }] of clients.entries())
     if (name === '' || token === '' || /\s/.test(token))
       faults.push({
@@ -257,8 +259,29 @@ function reportDuplicates(items: readonly { name: string }[], variable: string, 
     faults.push({ variable, problem: `expected every name only once, got "${name}" twice` });
 }
 
+/** What is wrong when there is no account or no client at all, neither in the environment nor in the database. */
+export function missingIdentities({
+  hasAccounts,
+  hasClients,
+}: {
+  hasAccounts: boolean;
+  hasClients: boolean;
+}): ConfigFault[] {
+  const account = {
+    variable: 'NOVELAI_USERNAME',
+    problem:
+      'no NovelAI account is configured: set NOVELAI_USERNAME and NOVELAI_PASSWORD, or NOVEL_TOKEN, in .env, or use `novelai-proxy account add`',
+  };
+  const client = {
+    variable: 'SERVER_TOKENS',
+    problem: `expected at least one token for your programs; a fresh one to put into .env: SERVER_TOKENS=me:${newClientToken()}`,
+  };
+  return [...(hasAccounts ? [] : [account]), ...(hasClients ? [] : [client])];
+}
+
 /**
- * Gives the configuration that an environment describes. Variables set to nothing count as not set.
+ * Gives the configuration that an environment describes. Accounts and clients may also be kept in the database, so that there are
+ * none here is no fault by itself. Variables set to nothing count as not set.
  * @throws {ConfigError} with every fault at once.
  */
 export function readConfig(environment: Environment): Config {
@@ -280,7 +303,15 @@ export function readConfig(environment: Environment): Config {
   const identities = related.parse(present);
   const accounts = readAccounts(identities as Values, faults);
   const clients = readClients(identities.SERVER_TOKENS, faults);
-  if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
+  if (!parsed.success || faults.length > 0)
+    throw new ConfigError([
+      ...faults,
+      ...missingIdentities({
+        // Half an account is told already.
+        hasAccounts: accounts.length > 0 || faults.some(({ variable }) => variable.startsWith('NOVEL')),
+        hasClients: clients.length > 0,
+      }),
+    ]);
 
   const values = parsed.data;
   return deepFreeze({
@@ -313,6 +344,14 @@ export function readConfig(environment: Environment): Config {
       maxFiles: values.LOG_MAX_FILES,
     },
     dataDir: resolve(values.DATA_DIR),
+    databaseUrl: values.DATABASE_URL,
+    secretKey: values.SECRET_KEY,
+    bank: {
+      isOn: values.BANK,
+      totalBytes: values.BANK_LIMIT,
+      keepMs: values.BANK_MAX_AGE,
+      lostConnectionMs: values.BANK_LOST_CONNECTION,
+    },
     showsAccount: values.SHOW_ACCOUNT,
   });
 }

@@ -27,6 +27,9 @@ export async function conclude(passage: Passage<RelayedRequest>, last: Attempt):
   if (ruling.action === 'pass' && !failure) {
     relay.end();
     record.outcome = outcomeOfAnswer(passage, status ?? 0);
+    if (record.outcome === 'succeeded') record.chargedAnlas = passage.booking?.quotedAnlas;
+    // NovelAI is done: the books do not wait for a slow reader.
+    passage.booking?.end(record.outcome);
     record.isDelivered = (await relay.finished) === 'delivered';
     record.sizeBytes = relay.sizeBytes;
     return;
@@ -44,7 +47,9 @@ export async function conclude(passage: Passage<RelayedRequest>, last: Attempt):
 export function refuse(passage: Passage<RelayedRequest>, error: unknown): void {
   const { request, deps, record } = passage;
   const refusal = error instanceof ProxyError ? error : new ProxyError('proxy_internal', { cause: error });
-  record.outcome = OUTCOME_OF_REFUSAL[refusal.code] ?? 'refused_invalid';
+  // After a fault of this service's own nobody knows what NovelAI made of what it was sent.
+  const isCutOff = refusal.code === 'proxy_internal' && record.sends > 0;
+  record.outcome = isCutOff ? 'unknown' : (OUTCOME_OF_REFUSAL[refusal.code] ?? 'refused_invalid');
   if (refusal.code === 'proxy_internal')
     deps.log.error({ requestId: request.id, err: refusal.cause ?? refusal }, 'a request failed inside the service');
   answerWith(passage, refusal);
@@ -56,6 +61,10 @@ const OUTCOME_OF_REFUSAL: Partial<Record<ProxyErrorCode, Outcome>> = {
   proxy_queue_full: 'refused_capacity',
   proxy_queue_timeout: 'expired_queued',
   proxy_stopping: 'refused_capacity',
+  client_key_conflict: 'refused_invalid',
+  client_answer_lost: 'refused_invalid',
+  policy_budget: 'refused_budget',
+  proxy_ledger_unavailable: 'failed_gateway',
   policy_impossible: 'impossible',
   upstream_not_enough_anlas: 'impossible',
   upstream_no_account: 'refused_capacity',

@@ -5,10 +5,21 @@ import type { Client } from '../clients/client.ts';
 import type { HostRole } from '../config/config.ts';
 import type { RequestFacts } from '../novelai/request-body.ts';
 import type { AnswerTap } from './answer-tap.ts';
-import type { ReplySink } from './reply-sink.ts';
+import type { ReplyHeaders, ReplySink } from './reply-sink.ts';
 
 /** The program that asks, as far as the queue and the log go. */
-export type RequestingClient = Pick<Client, 'id' | 'name' | 'weight' | 'maxQueued' | 'maxInFlight'>;
+export type RequestingClient = Pick<
+  Client,
+  | 'id'
+  | 'name'
+  | 'weight'
+  | 'maxQueued'
+  | 'maxInFlight'
+  | 'anlasPerDay'
+  | 'anlasPerMonth'
+  | 'anlasTotal'
+  | 'imagesPerDay'
+>;
 
 /** What is sent to NovelAI and answered with what NovelAI says: a read, or more (`GenerationRequest`). */
 export interface RelayedRequest {
@@ -28,6 +39,8 @@ export interface RelayedRequest {
   work: WorkClass;
   receivedMs: number;
   sink: ReplySink;
+  /** Further headers for the answer, such as what a policy changed in the request. */
+  notes?: ReplyHeaders | undefined;
   /** Sees NovelAI's answer too, also when the client does not wait for it. */
   tap?: AnswerTap | undefined;
 }

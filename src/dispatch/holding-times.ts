@@ -21,7 +21,12 @@ export class HoldingTimes {
 
   /** What hardly any such generation exceeds, milliseconds. */
   longestMs(request: GenerationRequest): number {
-    return Math.min(this.#estimates.estimate(workload(request)).p90Ms * SAFETY_FACTOR, this.#ceilingMs);
+    return this.longestOfMs(workload(request));
+  }
+
+  /** As `longestMs`, of work that only the ledger still knows. */
+  longestOfMs(work: Workload): number {
+    return Math.min(this.#estimates.estimate(work).p90Ms * SAFETY_FACTOR, this.#ceilingMs);
   }
 
   /** Learns from a generation whose beginning and end were seen. */

@@ -1,8 +1,11 @@
 // What the steps of one request's way share: the request, the rooms it passes through, and what is known of it so far.
 import type { FaultBlame } from '../accounts/fault-blame.ts';
+import type { ReplaySource } from '../bank/banked-answer.ts';
 import type { AccountPool } from '../accounts/account-pool.ts';
 import type { Outcome } from '../lib/outcome.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Booking } from './booking.ts';
 import type { GenerationRequest, RelayedRequest } from './generation-request.ts';
 import type { HoldingTimes } from './holding-times.ts';
 import type { ReadAheadOptions } from './read-ahead.ts';
@@ -14,6 +17,8 @@ import type { WorkQueue } from './work-queue.ts';
 export interface DispatchDeps extends SendDeps {
   pool: AccountPool;
   queue: WorkQueue;
+  /** Absent only where a bench measures what it costs. */
+  ledger?: Ledger | undefined;
   holdingTimes: HoldingTimes;
   blame: FaultBlame;
   log: Log;
@@ -44,6 +49,10 @@ export interface RequestRecord {
   isTruncated?: boolean | undefined;
   /** Answered from an earlier answer, or from one that another request was waiting for already. */
   cache?: 'hit' | 'shared' | undefined;
+  /** Answered from the results store, and why. */
+  replayed?: ReplaySource | undefined;
+  /** What NovelAI charged for it, as far as is known. */
+  chargedAnlas?: number | undefined;
   /** What NovelAI would have charged had the answer not been kept. */
   savedAnlas?: number | undefined;
 }
@@ -52,6 +61,8 @@ export interface Passage<Request extends RelayedRequest = GenerationRequest> {
   request: Request;
   deps: DispatchDeps;
   record: RequestRecord;
+  /** The request's entry in the ledger, once there is one. */
+  booking?: Booking | undefined;
 }
 
 /** The service's own headers on an answer. */
@@ -61,6 +72,7 @@ export function ownHeaders({
   record: { queueWaitMs, account, cache, savedAnlas },
 }: Passage<RelayedRequest>): ReplyHeaders {
   return {
+    ...request.notes,
     'x-request-id': request.id,
     ...(queueWaitMs !== undefined && { 'x-queue-wait': String(Math.round(queueWaitMs)) }),
     ...(cache !== undefined && { 'x-proxy-cache': cache }),

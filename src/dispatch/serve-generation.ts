@@ -2,17 +2,18 @@
 import { ProxyError } from '../lib/proxy-error.ts';
 import { admit } from './admit.ts';
 import { attempt, type Attempt } from './attempt.ts';
+import { Booking } from './booking.ts';
 import { conclude, refuse } from './conclude.ts';
 import type { GenerationRequest } from './generation-request.ts';
-import type { DispatchDeps, Passage } from './passage.ts';
+import type { DispatchDeps, Passage, RequestRecord } from './passage.ts';
 import { settle } from './settle.ts';
 import type { Lease } from './work-queue.ts';
 
 /** A request that NovelAI keeps turning away, account after account, gets the last answer after this many changes. */
 const MOST_ACCOUNT_CHANGES = 4;
 
-/** Serves one request to its end. Never throws: whatever happens becomes an answer, an outcome and a log line. */
-export async function serveGeneration(request: GenerationRequest, deps: DispatchDeps): Promise<void> {
+/** Serves one request to its end, and gives what came of it. Never throws: whatever happens becomes an answer and an outcome. */
+export async function serveGeneration(request: GenerationRequest, deps: DispatchDeps): Promise<RequestRecord> {
   const passage: Passage = {
     request,
     deps,
@@ -20,6 +21,8 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
   };
   try {
     admit(passage);
+    passage.booking = await Booking.reserve(request, deps);
+    if (!request.sink.isOpen) throw new ProxyError('client_left');
     const firstLease = await deps.queue.enter(request, deps.holdingTimes.estimateMs(request));
     const { last, lease } = await tryAccounts(passage, firstLease);
     // NovelAI is done with it; the client may still be reading what was read ahead.
@@ -29,6 +32,7 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
     refuse(passage, error);
   }
   settle(passage);
+  return passage.record;
 }
 
 /**
@@ -49,7 +53,8 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
       lease = await deps.queue.reenter(request, lease);
       continue;
     }
-    const last = await attemptOrRelease(passage, lease, token);
+    await holding(lease, passage.booking?.markSent(account));
+    const last = await holding(lease, attempt(passage, lease, token));
     const { action } = last.ruling;
     if (action === 'pass' || action === 'fail' || action === 'other_host') return { last, lease };
     if (action === 'renew_token') {
@@ -57,7 +62,10 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
       renewedOn = account.name;
       if (isFirstRefusal) {
         await account.session.onRefused(token);
-        if (account.session.state === 'ready' && request.sink.isOpen) continue;
+        if (account.session.state === 'ready' && request.sink.isOpen) {
+          await holding(lease, passage.booking?.markUnsent(`${last.status}`));
+          continue;
+        }
       } else if ((await account.session.onRefusedAgain(token)) && last.status === 403) {
         // The token is good, so the refusal meant this request: its answer is the client's. (A 401 for a good token is NovelAI's
         // mistake, and never the client's business.)
@@ -67,15 +75,19 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
     if (action !== 'wait_again') accountChanges += 1;
     if (accountChanges > MOST_ACCOUNT_CHANGES || !deps.pool.outlook(request.work, request.slot).isServable)
       return { last, lease };
+    await holding(lease, passage.booking?.markUnsent(`${last.status}`));
     lease = await deps.queue.reenter(request, lease);
   }
 }
 
-async function attemptOrRelease(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
+/** Waits for one step; when it throws, the lease is given back. */
+async function holding<T>(lease: Lease, step: Promise<T>): Promise<T>;
+async function holding<T>(lease: Lease, step: Promise<T> | undefined): Promise<T | undefined>;
+async function holding<T>(lease: Lease, step: Promise<T> | undefined): Promise<T | undefined> {
   try {
-    return await attempt(passage, lease, token);
-  } catch (cause) {
+    return await step;
+  } catch (error) {
     lease.release();
-    throw new ProxyError('proxy_internal', { cause });
+    throw error;
   }
 }

@@ -2,7 +2,8 @@
 import type { RelayedRequest } from './generation-request.ts';
 import type { Passage } from './passage.ts';
 
-export function settle({ request, deps, record }: Passage<RelayedRequest>): void {
+export function settle({ request, deps, record, booking }: Passage<RelayedRequest>): void {
+  booking?.end(record.outcome);
   const { facts } = request;
   const line = {
     requestId: request.id,
@@ -26,6 +27,8 @@ export function settle({ request, deps, record }: Passage<RelayedRequest>): void
     isDelivered: record.isDelivered ? undefined : false,
     isTruncated: record.isTruncated,
     cache: record.cache,
+    replayed: record.replayed,
+    chargedAnlas: record.chargedAnlas,
     savedAnlas: record.savedAnlas,
   };
   if (record.outcome === 'failed_gateway' || record.outcome === 'unknown') deps.log.warn(line, 'request');

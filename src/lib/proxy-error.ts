@@ -24,6 +24,20 @@ const ERROR_TABLE = {
   client_method_not_allowed: { status: 405, isRetryable: false, sentence: 'Method Not Allowed' },
   client_left: { status: 499, isRetryable: true, sentence: 'The client closed the connection before the answer.' },
   client_queue_full: { status: 429, isRetryable: true, sentence: 'This client has too many requests waiting already.' },
+  client_rate_limited: { status: 429, isRetryable: true, sentence: 'This client sends more requests than it may.' },
+  client_key_conflict: {
+    status: 422,
+    isRetryable: false,
+    sentence: 'This Idempotency-Key was used before for another request.',
+  },
+  client_answer_lost: {
+    status: 409,
+    isRetryable: false,
+    sentence: 'A request with this Idempotency-Key was made before and may have been charged, but its answer is lost.',
+  },
+  policy_scope: { status: 403, isRetryable: false, sentence: 'This token may not do that.' },
+  policy_budget: { status: 402, isRetryable: true, sentence: 'Not enough Anlas' },
+  policy_free_only: { status: 402, isRetryable: false, sentence: 'Not enough Anlas' },
   policy_endpoint_refused: {
     status: 403,
     isRetryable: false,
@@ -57,6 +71,11 @@ const ERROR_TABLE = {
     status: 503,
     isRetryable: true,
     sentence: 'No account became free before the deadline of this request.',
+  },
+  proxy_ledger_unavailable: {
+    status: 503,
+    isRetryable: true,
+    sentence: 'The request cannot be written down at the moment, and nothing is sent that is not.',
   },
   proxy_stopping: { status: 503, isRetryable: true, sentence: 'The service is shutting down.' },
   proxy_internal: { status: 500, isRetryable: true, sentence: 'Internal Server Error' },

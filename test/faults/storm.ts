@@ -81,7 +81,7 @@ export async function runStorm({
       },
     },
   );
-  const service = createService(
+  const service = await createService(
     readConfig({
       PORT: '0',
       SERVER_TOKENS: tokens.map((token, index) => `client-${index}:${token}`).join(','),

@@ -146,7 +146,7 @@ test('vibes, after a restart they are still there', async (t) => {
     DATA_DIR: join(stack.dir, 'data'),
   });
   const logHandle = await openLog({ ...config.log, dir: undefined, isTerminal: false, hasConsole: false });
-  const service = createService(config, { log: logHandle.log });
+  const service = await createService(config, { log: logHandle.log });
   const address = await service.start();
   t.after(() => service.stop());
   const again = await call(`${address}/ai/encode-vibe`, {

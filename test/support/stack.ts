@@ -79,7 +79,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...options.environment,
   });
   const logHandle = await openLog({ ...config.log, isTerminal: false, hasConsole: false });
-  const service = createService(config, { log: logHandle.log });
+  const service = await createService(config, { log: logHandle.log });
   const address = await service.start();
   const stack: Stack = {
     simulator,

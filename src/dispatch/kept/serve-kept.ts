@@ -4,7 +4,8 @@ import { ProxyError } from '../../lib/proxy-error.ts';
 import { isMultipart, readParts } from '../../novelai/multipart-parts.ts';
 import { refuse } from '../conclude.ts';
 import type { GenerationRequest } from '../generation-request.ts';
-import { ownHeaders, type DispatchDeps, type Passage } from '../passage.ts';
+import type { AnswerTap } from '../answer-tap.ts';
+import { ownHeaders, type DispatchDeps, type Passage, type RequestRecord } from '../passage.ts';
 import { serveGeneration } from '../serve-generation.ts';
 import { settle } from '../settle.ts';
 import { AnswerRecorder } from './answer-recorder.ts';
@@ -27,15 +28,14 @@ export interface KeptDeps extends DispatchDeps {
 }
 
 /** Serves one request to its end, with the kept answer where there is one. Never throws. */
-export async function serveKept(request: GenerationRequest, deps: KeptDeps): Promise<void> {
+export async function serveKept(request: GenerationRequest, deps: KeptDeps): Promise<RequestRecord> {
   const key = keyOf(request);
   const { keptAnswers, keptUnderWay } = deps;
   let hasWaited = false;
   for (;;) {
     const kept = await keptAnswers.get(key);
     if (kept) {
-      answerKept(request, deps, kept, hasWaited ? 'shared' : 'hit');
-      return;
+      return answerKept(request, deps, kept, hasWaited ? 'shared' : 'hit');
     }
     const underWay = keptUnderWay.get(key);
     if (!underWay) break;
@@ -45,14 +45,14 @@ export async function serveKept(request: GenerationRequest, deps: KeptDeps): Pro
       const passage = newPassage(request, deps);
       refuse(passage, new ProxyError('client_left'));
       settle(passage);
-      return;
+      return passage.record;
     }
   }
-  await serveAndKeep(request, deps, key);
+  return serveAndKeep(request, deps, key);
 }
 
 /** Those who wait are let go as soon as NovelAI's answer is whole: this client may read it slowly, or have left. */
-async function serveAndKeep(request: GenerationRequest, deps: KeptDeps, key: string): Promise<void> {
+async function serveAndKeep(request: GenerationRequest, deps: KeptDeps, key: string): Promise<RequestRecord> {
   const { keptAnswers, keptUnderWay } = deps;
   const { promise: underWay, resolve } = Promise.withResolvers<void>();
   const letGo = () => {
@@ -64,8 +64,9 @@ async function serveAndKeep(request: GenerationRequest, deps: KeptDeps, key: str
     void keptAnswers.put(key, answer);
     letGo();
   });
-  await serveGeneration({ ...request, tap }, deps);
+  const record = await serveGeneration({ ...request, tap: both(tap, request.tap) }, deps);
   letGo();
+  return record;
 }
 
 /**
@@ -82,7 +83,12 @@ function keyOf({ path, headers, body }: GenerationRequest): string {
   return hash.digest('hex');
 }
 
-function answerKept(request: GenerationRequest, deps: KeptDeps, kept: KeptAnswer, cache: 'hit' | 'shared'): void {
+function answerKept(
+  request: GenerationRequest,
+  deps: KeptDeps,
+  kept: KeptAnswer,
+  cache: 'hit' | 'shared',
+): RequestRecord {
   const passage = newPassage(request, deps);
   const { record } = passage;
   const costAnlas = deps.pool.cheapest(request.work) ?? request.work.costAnlas.plain;
@@ -104,6 +110,26 @@ function answerKept(request: GenerationRequest, deps: KeptDeps, kept: KeptAnswer
     });
   }
   settle(passage);
+  return record;
+}
+
+/** Two onlookers as one. */
+function both(first: AnswerTap, second: AnswerTap | undefined): AnswerTap {
+  if (!second) return first;
+  return {
+    head(status, headers) {
+      first.head(status, headers);
+      second.head(status, headers);
+    },
+    data(chunk) {
+      first.data(chunk);
+      second.data(chunk);
+    },
+    end(isWhole) {
+      first.end(isWhole);
+      second.end(isWhole);
+    },
+  };
 }
 
 function newPassage(request: GenerationRequest, deps: KeptDeps): Passage {

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ConfigError, readConfig, type Environment } from '../../../src/config/load-config.ts';
+import { ConfigError, missingIdentities, readConfig, type Environment } from '../../../src/config/load-config.ts';
 
 const SECRET = 'Tr0ub4dor-made-up';
 const LEAST = { NOVEL_TOKEN: `pst-${'a'.repeat(64)}`, SERVER_TOKENS: 'me:made-up-token' };
@@ -170,8 +170,7 @@ test('first account, a password keeps its spaces and a token loses them', () => 
 
 test('first account, one of nothing but spaces is not set', () => {
   const blank = { NOVELAI_USERNAME: ' ', NOVEL_TOKEN: '\n', SERVER_TOKENS: 'x' };
-  assert.deepEqual(variablesOf(blank), ['NOVELAI_USERNAME']);
-  assert.match(faultsOf(blank)[0]!.problem, /no NovelAI account/);
+  assert.deepEqual(readConfig(blank).accounts, []);
 });
 
 test('origins of web pages, are a star, a list or off, and exact', () => {
@@ -198,12 +197,14 @@ test('tokens, one that no header can carry is refused, not sent, and not shown',
   assert.ok(![...first, ...further].some(({ problem }) => problem.includes(SECRET)));
 });
 
-test('no account, is one fault that says what to set', () => {
-  const faults = faultsOf({ SERVER_TOKENS: 'x' });
-  assert.deepEqual(
-    faults.map(({ variable }) => variable),
-    ['NOVELAI_USERNAME'],
-  );
+test('no account, is no fault by itself, and told beside others', () => {
+  assert.deepEqual(faultsOf({ SERVER_TOKENS: 'x' }), []);
+  assert.deepEqual(variablesOf({ SERVER_TOKENS: 'x', PORT: 'x' }), ['PORT', 'NOVELAI_USERNAME']);
+});
+
+test('no account anywhere, is one fault that says what to set', () => {
+  const faults = missingIdentities({ hasAccounts: false, hasClients: true });
+  assert.equal(faults.length, 1);
   assert.match(faults[0]!.problem, /NOVELAI_USERNAME and NOVELAI_PASSWORD, or NOVEL_TOKEN/);
 });
 
@@ -299,7 +300,7 @@ test('client tokens, faults never show a token', () => {
 });
 
 test('no client token, proposes one of the form every client accepts', () => {
-  const faults = faultsOf({ NOVEL_TOKEN: LEAST.NOVEL_TOKEN });
+  const faults = missingIdentities({ hasAccounts: true, hasClients: false });
   assert.match(faults[0]!.problem, /SERVER_TOKENS=me:pst-[A-Za-z0-9]{64}$/);
 });
 
