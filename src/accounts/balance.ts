@@ -1,6 +1,6 @@
 // What is known of one account's tier, Anlas and allowance; asked for rarely, never once per request.
+import { backoffMs } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
-import { singleFlight } from '../lib/single-flight.ts';
 import type { PayingAccount } from '../novelai/price.ts';
 import type { Subscription } from '../novelai/subscription.ts';
 import type { SubscriptionResult } from '../upstream/account-api.ts';
@@ -8,6 +8,8 @@ import { costFor, type WorkClass } from './work-class.ts';
 
 /** Balances also change behind the service's back (the owner buys Anlas, the month turns). */
 const SLOW_REFRESH_MS = 300_000;
+/** Without a reading nobody knows what work costs here, so a failed one is repeated sooner. */
+const FAILED_PAUSE = { baseMs: 10_000, maxMs: SLOW_REFRESH_MS } as const;
 /** A reading this young is not worth repeating. */
 const STALE_AFTER_MS = 10_000;
 /** A price that NovelAI refused with 402 is not tried again before the balance changed, or this long. */
@@ -24,17 +26,27 @@ export class Balance {
   #subscription: Subscription | undefined;
   #isFirstReadOver = false;
   #readAtMs = -Infinity;
+  #failures = 0;
+  /** The reading that runs, and whether somebody has asked for one since it began. */
+  #reading: Promise<void> | undefined;
+  #isOutdated = false;
   #isClosed = false;
   /** The least price NovelAI refused with 402. */
   #refused: { costAnlas: number; untilMs: number } | undefined;
   #stopTimer: () => void = () => undefined;
 
-  /** Asks NovelAI now; callers at the same time share one call. Never throws: what could not be read stays as it was. */
-  readonly refresh: () => Promise<void>;
-
   constructor(deps: BalanceDeps) {
     this.#deps = deps;
-    this.refresh = singleFlight(() => this.#refresh());
+  }
+
+  /**
+   * Asks NovelAI now, and resolves when an answer is there that began after this call: callers share one call, and another one
+   * follows when a caller came while one was running. Never throws: what could not be read stays as it was.
+   */
+  refresh(): Promise<void> {
+    if (this.#reading) this.#isOutdated = true;
+    else this.#reading = Promise.resolve().then(() => this.#readUntilCurrent());
+    return this.#reading;
   }
 
   /** Undefined until it could be read once. */
@@ -63,16 +75,18 @@ export class Balance {
     return costAnlas === 0 || this.anlas === undefined || this.anlas >= costAnlas ? costAnlas : undefined;
   }
 
-  /** Remembers that NovelAI answered 402 to work of this price, until the balance changes. */
+  /** Remembers that NovelAI answered 402 to work of this price, until the balance changes, and reads it again. */
   onPaymentRefused(costAnlas: number): void {
     const untilMs = this.#deps.clock.monotonicMs() + REFUSAL_MEMORY_MS;
     this.#refused = { costAnlas: Math.min(costAnlas, this.#refused?.costAnlas ?? Infinity), untilMs };
     this.#deps.onChange();
+    void this.refresh();
   }
 
-  /** As `refresh`, unless the last reading is only seconds old. */
+  /** As `refresh`, unless the last reading is only seconds old or one is running. */
   async refreshIfStale(): Promise<void> {
-    if (this.#deps.clock.monotonicMs() - this.#readAtMs > STALE_AFTER_MS) await this.refresh();
+    if (this.#reading) await this.#reading;
+    else if (this.#deps.clock.monotonicMs() - this.#readAtMs > STALE_AFTER_MS) await this.refresh();
   }
 
   close(): void {
@@ -80,19 +94,42 @@ export class Balance {
     this.#stopTimer();
   }
 
-  async #refresh(): Promise<void> {
+  async #readUntilCurrent(): Promise<void> {
+    try {
+      do {
+        this.#isOutdated = false;
+        await this.#read();
+      } while (this.#isOutdated && !this.#isClosed);
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+
+  async #read(): Promise<void> {
     this.#stopTimer();
-    const result = await this.#deps.fetch();
+    if (this.#isClosed) return;
+    const result = await this.#fetch();
     if (this.#isClosed) return;
     if (result?.kind === 'ok') {
       const before = this.#subscription;
       this.#subscription = result.subscription;
-      if (before && hasChanged(before, result.subscription)) this.#refused = undefined;
+      if (!before || hasChanged(before, result.subscription)) this.#refused = undefined;
     }
-    if (result) this.#isFirstReadOver = true;
+    // A refused token is about to be renewed, and then the balance is read again: the account's price is not known before.
+    if (result && result.kind !== 'refused') this.#isFirstReadOver = true;
+    this.#failures = result?.kind === 'failed' ? this.#failures + 1 : 0;
     this.#readAtMs = this.#deps.clock.monotonicMs();
-    this.#stopTimer = this.#deps.clock.after(SLOW_REFRESH_MS, () => void this.refresh());
+    const pauseMs = this.#failures > 0 ? backoffMs(this.#failures, FAILED_PAUSE, () => 0) : SLOW_REFRESH_MS;
+    this.#stopTimer = this.#deps.clock.after(pauseMs, () => void this.refresh());
     this.#deps.onChange();
+  }
+
+  async #fetch(): Promise<SubscriptionResult | undefined> {
+    try {
+      return await this.#deps.fetch();
+    } catch {
+      return { kind: 'failed', why: 'the reading broke off inside the service' };
+    }
   }
 }
 

@@ -26,6 +26,9 @@ export interface SessionDeps {
 }
 
 const RETRY_PAUSE = { baseMs: 1000, maxMs: 300_000, jitter: 0.2 } as const;
+/** A token refused this soon after its login was never good: logging in again and again at once would only be a flood. */
+const FRESH_MS = 1000;
+const FRESH_PAUSE = { baseMs: 1000, maxMs: 30_000, jitter: 0.2 } as const;
 /** Read-ahead, design section 13: a tenth of the token's life, at most an hour, at least half a minute. */
 const READ_AHEAD = { share: 0.1, maxMs: 3_600_000, minMs: 30_000, shortestLifeMs: 60_000 } as const;
 /** Timers look at the wall clock at least this often, so that a stepped clock or a month-long token cannot fool them. */
@@ -40,6 +43,11 @@ export class Session {
   #why: string | undefined;
   #failures = 0;
   #logins = 0;
+  /** When the last login gave its token, monotonic milliseconds. */
+  #loggedInMs = -Infinity;
+  /** Tokens in a row that were refused as soon as they were given. */
+  #refusedFresh = 0;
+  #endRest: () => void = () => undefined;
   /** Wall-clock milliseconds at which the token should be renewed ahead, and ends; undefined when it tells neither. */
   #life: { renewAtMs: number; endsAtMs: number } | undefined;
   #isClosed = false;
@@ -89,7 +97,11 @@ export class Session {
    */
   async onRefused(token: string): Promise<void> {
     if (token !== this.#token && this.#state === 'ready') return;
-    if (this.#state === 'ready') this.#setState('refreshing', undefined);
+    if (this.#state === 'ready') {
+      const isFresh = this.#deps.clock.monotonicMs() - this.#loggedInMs < FRESH_MS;
+      this.#refusedFresh = isFresh ? this.#refusedFresh + 1 : 0;
+      this.#setState('refreshing', undefined);
+    }
     if (this.#state === 'refreshing') await this.#renew();
   }
 
@@ -107,14 +119,17 @@ export class Session {
   close(): void {
     this.#isClosed = true;
     this.#stopTimer();
+    this.#endRest();
   }
 
   async #logIn(logIn: () => Promise<LoginResult>): Promise<void> {
+    if (this.#refusedFresh > 1) await this.#rest(backoffMs(this.#refusedFresh - 1, FRESH_PAUSE, this.#deps.random));
     if (this.#isClosed) return;
     const result = await orElse(logIn, { kind: 'failed', why: 'the login broke off inside the service' });
     if (this.#isClosed) return;
     if (result.kind === 'ok') {
       this.#logins += 1;
+      this.#loggedInMs = this.#deps.clock.monotonicMs();
       this.#adopt(result.token);
       this.#deps.onChange();
       return;
@@ -141,6 +156,17 @@ export class Session {
     if (answer === 'refused') this.#setState('refused', 'NovelAI refuses its token (401)');
     else this.#setState('failing', 'its token was refused, and NovelAI could not be asked about it');
     this.#tryAgainLater();
+  }
+
+  /** Waits for a while, or until this is closed. */
+  #rest(restMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = this.#deps.clock.after(restMs, resolve);
+      this.#endRest = () => {
+        stop();
+        resolve();
+      };
+    });
   }
 
   #tryAgainLater(): void {

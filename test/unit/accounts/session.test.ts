@@ -197,6 +197,48 @@ test('refusal, while the login is failing resolves at once instead of waiting ou
   assert.equal(all.session.state, 'failing');
 });
 
+test('refusal, of every token as soon as it is given leads to growing pauses and not to a flood of logins', async () => {
+  const all = await readySession(DAY);
+  await all.clock.advance(HOUR);
+  const refuseNow = async () => {
+    const waiting = all.session.onRefused(all.session.token()!);
+    await settle();
+    return waiting;
+  };
+  void refuseNow();
+  await all.grant(DAY);
+  void refuseNow();
+  await settle();
+  assert.equal(all.logins.length, 1, 'once may be an accident');
+  for (const seconds of [1, 2, 4, 8, 16, 30, 30]) {
+    await all.grant(DAY);
+    void refuseNow();
+    await all.clock.advance(seconds * SECOND - 1);
+    assert.equal(all.session.state, 'refreshing');
+    assert.equal(all.logins.length, 0, `${seconds} s: too early`);
+    await all.clock.advance(1);
+    assert.equal(all.logins.length, 1, `${seconds} s: due`);
+  }
+  await all.grant(DAY);
+  await all.clock.advance(SECOND);
+  void refuseNow();
+  await settle();
+  assert.equal(all.logins.length, 1, 'one that was good for a while is renewed at once');
+});
+
+test('refusal, close ends the pause before a login and lets those who wait go', async () => {
+  const all = await readySession(DAY);
+  for (let round = 0; round < 2; round += 1) {
+    const waiting = all.session.onRefused(all.session.token()!);
+    await settle();
+    if (round === 0) await all.grant(DAY);
+    else all.session.close();
+    await waiting;
+  }
+  assert.equal(all.clock.timersLeft, 0);
+  assert.equal(all.loginsStarted, 2);
+});
+
 test('login, one that throws counts as failing: nobody waits for ever, and it is tried again', async () => {
   const all = await readySession(DAY);
   const waiting = all.session.onRefused(all.token);
@@ -302,7 +344,7 @@ test('any sequence of events, never two logins at once, never a state without a 
           else if (next === 'loginRefused') await all.logins[0]?.answer({ kind: 'refused', why: 'made up' });
           else await all.logins[0]?.breakOff();
           assert.ok(all.mostAtOnce <= 1, 'two logins at once');
-          assert.ok(all.clock.timersLeft <= 1, 'one timer at most');
+          assert.ok(all.clock.timersLeft <= 2, 'timers do not pile up');
           await settle(1);
           const isUnderWay = all.logins.length + all.checks.length + all.clock.timersLeft > 0;
           assert.ok(isUnderWay || all.session.state === 'ready', `stuck in ${all.session.state}`);
