@@ -40,6 +40,7 @@ export interface ServiceOptions {
 export interface ComposedService extends Service {
   readonly pool: AccountPool;
   readonly queue: WorkQueue;
+  readonly clients: ClientRegistry;
   readonly roster: AccountRoster;
   readonly storage: Storage;
 }
@@ -176,6 +177,7 @@ export async function createService(
   return {
     pool,
     queue,
+    clients,
     roster,
     storage,
     get running() {

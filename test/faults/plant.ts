@@ -11,7 +11,7 @@ registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context);
     if (!url.endsWith(plant.file)) return loaded;
-    const source = String(loaded.source);
+    const source = Buffer.from(loaded.source as Uint8Array | string).toString('utf8');
     if (!source.includes(plant.sound))
       throw new Error(`${plant.file} no longer holds what this fault replaces; adapt test/faults/plants.ts.`);
     isPlanted = true;
