@@ -174,6 +174,16 @@ test('an error inside a stream passes on as it is', async (t) => {
   assert.equal(answer.sha256, stack.simulator.truth.rows().at(-1)?.answerSha256);
 });
 
+test('garbage where a zip was expected passes unread, the same bytes', async (t) => {
+  const stack = await startStack({ accounts: 1 });
+  t.after(() => stack.close());
+  stack.simulator.faults.add({ kind: 'garbage', endpoint: 'generate-image' });
+  const answer = await stack.generate(generationBody());
+  assert.equal(answer.status, 200);
+  assert.notEqual(answer.text.slice(0, 2), 'PK');
+  assert.equal(answer.sha256, stack.simulator.truth.rows().find(({ fault }) => fault === 'garbage')?.answerSha256);
+});
+
 test('compressed answers, passed as they come where asked for, never asked for on streams', async (t) => {
   const stack = await startStack({ simulator: { recordsHeaders: true } });
   t.after(() => stack.close());
