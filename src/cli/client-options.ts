@@ -3,20 +3,25 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { BANDS, DIALECTS, FREE_ONLY_MODES } from '../clients/client.ts';
 import { parseDurationMs } from '../lib/units.ts';
 
+/** A value that may be null, which commander itself takes for a failed reading. */
+interface Nullable<T> {
+  value: T | null;
+}
+
 /** As commander gives them; what was not named is absent. */
 export interface ClientOptions {
   expires?: ReadTime;
-  endpoints?: string[] | null;
-  dialects?: string[] | null;
+  endpoints?: Nullable<string[]>;
+  dialects?: Nullable<string[]>;
   weight?: number;
   priority?: string;
-  maxQueued?: number | null;
-  maxInFlight?: number | null;
-  rate?: number | null;
-  anlasDay?: number | null;
-  anlasMonth?: number | null;
-  anlasTotal?: number | null;
-  imagesDay?: number | null;
+  maxQueued?: Nullable<number>;
+  maxInFlight?: Nullable<number>;
+  rate?: Nullable<number>;
+  anlasDay?: Nullable<number>;
+  anlasMonth?: Nullable<number>;
+  anlasTotal?: Nullable<number>;
+  imagesDay?: Nullable<number>;
   freeOnly?: string;
 }
 
@@ -27,8 +32,8 @@ type ReadTime = { atMs: number | null } | { inMs: number };
 export function addClientOptions(command: Command): Command {
   return command
     .option('--expires <when>', 'when the token ends: 30d, 12h, 2027-01-31, or "never"', readTime)
-    .option('--endpoints <ids>', 'only these endpoints, comma separated, or "all"', readList('all'))
-    .option('--dialects <names>', `only these interfaces (${DIALECTS.join(', ')}), or "all"`, readList('all'))
+    .option('--endpoints <ids>', 'only these endpoints, comma separated, or "all"', readList)
+    .option('--dialects <names>', `only these interfaces (${DIALECTS.join(', ')}), or "all"`, readList)
     .option('--weight <number>', 'share of account time beside other clients; 1 is usual', readNumber)
     .addOption(new Option('--priority <band>', 'batch lets others go first').choices(BANDS))
     .option('--max-queued <number>', 'most requests waiting at once, or "none" for the usual limit', readLimit)
@@ -51,17 +56,17 @@ export function settingsOf(options: ClientOptions, nowMs: number): Record<string
   const { expires } = options;
   const settings = {
     expiresAtMs: expires && ('inMs' in expires ? nowMs + expires.inMs : expires.atMs),
-    endpoints: options.endpoints,
-    dialects: options.dialects,
+    endpoints: options.endpoints?.value,
+    dialects: options.dialects?.value,
     weight: options.weight,
     band: options.priority,
-    maxQueued: options.maxQueued,
-    maxInFlight: options.maxInFlight,
-    requestsPerMinute: options.rate,
-    anlasPerDay: options.anlasDay,
-    anlasPerMonth: options.anlasMonth,
-    anlasTotal: options.anlasTotal,
-    imagesPerDay: options.imagesDay,
+    maxQueued: options.maxQueued?.value,
+    maxInFlight: options.maxInFlight?.value,
+    requestsPerMinute: options.rate?.value,
+    anlasPerDay: options.anlasDay?.value,
+    anlasPerMonth: options.anlasMonth?.value,
+    anlasTotal: options.anlasTotal?.value,
+    imagesPerDay: options.imagesDay?.value,
     freeOnly: options.freeOnly,
   };
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
@@ -77,14 +82,10 @@ function readTime(text: string): ReadTime {
   return { atMs };
 }
 
-function readList(all: string) {
-  return (text: string): string[] | null =>
-    text === all
-      ? null
-      : text
-          .split(',')
-          .map((part) => part.trim())
-          .filter((part) => part !== '');
+function readList(text: string): Nullable<string[]> {
+  if (text === 'all') return { value: null };
+  const parts = text.split(',').map((part) => part.trim());
+  return { value: parts.filter((part) => part !== '') };
 }
 
 function readNumber(text: string): number {
@@ -93,9 +94,9 @@ function readNumber(text: string): number {
   return value;
 }
 
-function readLimit(text: string): number | null {
-  if (text === 'none') return null;
+function readLimit(text: string): Nullable<number> {
+  if (text === 'none') return { value: null };
   const value = readNumber(text);
   if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('Expected a whole number, or "none".');
-  return value;
+  return { value };
 }
