@@ -9,6 +9,7 @@ import { AccountRoster } from './compose-accounts.ts';
 import { openStorage, type Storage } from './compose-storage.ts';
 import type { Config, HostRole } from './config/config.ts';
 import { ConfigError, missingIdentities } from './config/load-config.ts';
+import { registerPriceRoutes } from './dialects/jobs/price-routes.ts';
 import { registerQueueRoutes } from './dialects/jobs/queue-routes.ts';
 import { ConfiguredLogins } from './dialects/native/client-logins.ts';
 import { Cors } from './dialects/native/cors.ts';
@@ -148,7 +149,11 @@ export async function createService(
       limits: { bodyBytes: limits.bodyBytes, queueTimeoutMs: config.queue.timeoutMs },
     }),
     health: pool,
-    dialects: (server) => registerQueueRoutes(server, { clients, queue, clock }),
+    dialects(server) {
+      registerQueueRoutes(server, { clients, queue, clock });
+      registerPriceRoutes(server, { clients, pool });
+    },
+    bodyLimitBytes: limits.bodyBytes,
   });
 
   async function closeStorage(): Promise<void> {

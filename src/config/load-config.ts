@@ -356,11 +356,16 @@ export function readConfig(environment: Environment): Config {
   });
 }
 
-/** Reads `.env` in the working folder (where there is one) under the process's own environment, which wins. The only reader of process.env. */
-export function loadConfig(overrides: Environment = {}): Config {
+/** Gives the process's own environment over that of `.env` in the working folder, where there is one. The only reader of process.env. */
+export function readEnvironment(): Environment {
   const file = resolve('.env');
   const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
-  return readConfig({ ...fromFile, ...process.env, ...overrides });
+  return { ...fromFile, ...process.env };
+}
+
+/** Gives the configuration that {@link readEnvironment} describes. @throws {ConfigError} with every fault at once. */
+export function loadConfig(): Config {
+  return readConfig(readEnvironment());
 }
 
 function deepFreeze<T extends object>(value: T): T {

@@ -4,7 +4,7 @@ import type { Client, ClientRegistry } from '../../clients/client-registry.ts';
 import { readAuthorization } from '../../clients/read-authorization.ts';
 import { ProxyError } from '../../lib/proxy-error.ts';
 import { newRequestId } from '../../lib/random-text.ts';
-import { RequestBodyError } from '../../novelai/request-body-error.ts';
+import { asProxyError } from '../as-proxy-error.ts';
 import { answerLogin, clientOfSession } from './answer-login.ts';
 import { answerMadeUp } from './answer-made-up.ts';
 import { answerRelayed, type RelayDeps, type RelayLimits } from './answer-relayed.ts';
@@ -98,11 +98,4 @@ export class NativeDialect {
     if (!client) throw new ProxyError('client_unauthorized');
     return client;
   }
-}
-
-function asProxyError(error: unknown): ProxyError {
-  if (error instanceof ProxyError) return error;
-  if (error instanceof RequestBodyError)
-    return new ProxyError('client_invalid_body', { message: error.message, cause: error });
-  return new ProxyError('proxy_internal', { cause: error });
 }
