@@ -31,12 +31,10 @@ test('client add, the token is shown once and never again', async (t) => {
 test('client add, every option becomes a setting', async (t) => {
   const { run } = await commandLine(t);
   const clock = new FakeClock();
-  const options = [
-    ...['--expires', '30d', '--endpoints', 'generate-image, upscale', '--dialects', 'native', '--weight', '0.5'],
-    ...['--priority', 'batch', '--max-queued', '7', '--max-in-flight', '1', '--rate', '30', '--anlas-day', '10'],
-    ...['--anlas-month', '100', '--anlas-total', '1000', '--images-day', '0', '--free-only', 'clamp', '--json'],
-  ];
-  const { out, err } = await run(['client', 'add', 'bot', ...options], { clock });
+  const options =
+    '--expires 30d --endpoints generate-image,upscale --dialects native --weight 0.5 --priority batch --max-queued 7 ' +
+    '--max-in-flight 1 --rate 30 --anlas-day 10 --anlas-month 100 --anlas-total 1000 --images-day 0 --free-only clamp --json';
+  const { out, err } = await run(['client', 'add', 'bot', ...options.split(' ')], { clock });
   assert.equal(err, '');
   const { id, token, ...client } = JSON.parse(out) as Record<string, unknown>;
   assert.match(String(token), TOKEN);
