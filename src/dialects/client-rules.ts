@@ -8,7 +8,7 @@ import { ProxyError } from '../lib/proxy-error.ts';
 import type { EndpointId } from '../novelai/endpoints.ts';
 
 /** Tells a client what its policy changed in the request, such as `steps 50->28, width 1536->1024`. */
-export const CHANGED_HEADER = 'x-proxy-changed';
+const CHANGED_HEADER = 'x-proxy-changed';
 
 /** Before the body is read. @throws {ProxyError} when the client may not use the endpoint, or not so often. */
 export function requirePermission(
