@@ -21,9 +21,15 @@ export class AccountPool {
     if (index !== -1) this.#accounts.splice(index, 1);
   }
 
-  /** Whether the others can do without `account` while it recovers: the last healthy one is never thrown out. */
+  /**
+   * Whether the others can do without `account` while it recovers: the last healthy one that has Opus's free pictures, and the
+   * last one with Anlas, is never thrown out (design section 5).
+   */
   canSpare(account: Account): boolean {
-    return this.#accounts.some((other) => other !== account && other.isHealthy);
+    const others = this.#accounts.filter((other) => other !== account && other.isHealthy);
+    return (
+      others.length > 0 && (!isOpus(account) || others.some(isOpus)) && (!hasAnlas(account) || others.some(hasAnlas))
+    );
   }
 
   /**
@@ -73,6 +79,14 @@ export class AccountPool {
     );
     return reasons.length > 0 ? reasons.join('; ') : 'no account is configured';
   }
+}
+
+function isOpus({ balance: { subscription } }: Account): boolean {
+  return subscription !== undefined && subscription.tier >= 3 && subscription.isActive;
+}
+
+function hasAnlas({ balance }: Account): boolean {
+  return (balance.anlas ?? 0) > 0;
 }
 
 function isDown({ state }: Availability): boolean {

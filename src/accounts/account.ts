@@ -11,7 +11,7 @@ import type { AccountEffect } from './outcome-table.ts';
 import { Balance } from './balance.ts';
 import { Cooldowns } from './cooldowns.ts';
 import { Session } from './session.ts';
-import type { SlotKind } from './work-class.ts';
+import type { SlotKind, WorkClass } from './work-class.ts';
 
 /** One look at an account's Anlas, as the ledger follows it. */
 export interface BalanceReading {
@@ -48,7 +48,7 @@ export interface Availability {
 /** What is known of an exchange when its effect on the account is applied. */
 export interface EffectDetail {
   kind: SlotKind;
-  costAnlas: number;
+  work: WorkClass;
   /** `Retry-After` of the answer. */
   retryAfterMs?: number | undefined;
   /** Until when NovelAI may still be working on a request whose end was not seen; monotonic milliseconds. */
@@ -146,7 +146,8 @@ export class Account {
   apply(effect: AccountEffect, detail: EffectDetail): void {
     const { clock, log, gapMs } = this.#deps;
     const nowMs = clock.monotonicMs();
-    const { kind, costAnlas } = detail;
+    const { kind, work } = detail;
+    const costAnlas = this.balance.costOf(work);
     switch (effect) {
       case 'success':
         this.#guard.onSuccess();
@@ -163,7 +164,7 @@ export class Account {
         break;
       case 'cannot_pay':
         this.#guard.onNoVerdict();
-        this.balance.onPaymentRefused(costAnlas);
+        this.balance.onPaymentRefused(work);
         break;
       case 'suspect':
         if (this.#guard.onFailure(nowMs, { mayEject: this.#deps.mayEject(this) }))

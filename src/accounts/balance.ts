@@ -31,8 +31,8 @@ export class Balance {
   #reading: Promise<void> | undefined;
   #isOutdated = false;
   #isClosed = false;
-  /** The least price NovelAI refused with 402. */
-  #refused: { costAnlas: number; untilMs: number } | undefined;
+  /** What NovelAI refused with 402: the least price, and the classes that should have cost nothing. */
+  #refused: { leastAnlas: number; freeKeys: ReadonlySet<string>; untilMs: number } | undefined;
   #stopTimer: () => void = () => undefined;
 
   constructor(deps: BalanceDeps) {
@@ -69,16 +69,28 @@ export class Balance {
    * read is given the benefit of the doubt: NovelAI itself says 402.
    */
   priceOf(work: WorkClass): number | undefined {
-    const costAnlas = this.#subscription ? costFor(work, payer(this.#subscription)) : work.costAnlas.opus;
-    if (this.#refused && this.#deps.clock.monotonicMs() < this.#refused.untilMs && costAnlas >= this.#refused.costAnlas)
-      return undefined;
+    const costAnlas = this.costOf(work);
+    if (this.#isRefused(work, costAnlas)) return undefined;
     return costAnlas === 0 || this.anlas === undefined || this.anlas >= costAnlas ? costAnlas : undefined;
   }
 
-  /** Remembers that NovelAI answered 402 to work of this price, until the balance changes, and reads it again. */
-  onPaymentRefused(costAnlas: number): void {
-    const untilMs = this.#deps.clock.monotonicMs() + REFUSAL_MEMORY_MS;
-    this.#refused = { costAnlas: Math.min(costAnlas, this.#refused?.costAnlas ?? Infinity), untilMs };
+  /** What work costs here in Anlas, whether the account can pay it or not. */
+  costOf(work: WorkClass): number {
+    return this.#subscription ? costFor(work, payer(this.#subscription)) : work.costAnlas.opus;
+  }
+
+  /**
+   * Remembers that NovelAI answered 402 to this work, until the balance changes, and reads it again: the account then takes
+   * nothing of that price or above, or, where it should have been free, nothing of that class.
+   */
+  onPaymentRefused(work: WorkClass): void {
+    const costAnlas = this.costOf(work);
+    const { leastAnlas = Infinity, freeKeys = [] } = this.#refused ?? {};
+    this.#refused = {
+      leastAnlas: costAnlas > 0 ? Math.min(costAnlas, leastAnlas) : leastAnlas,
+      freeKeys: new Set([...freeKeys, ...(costAnlas > 0 ? [] : [work.key])]),
+      untilMs: this.#deps.clock.monotonicMs() + REFUSAL_MEMORY_MS,
+    };
     this.#deps.onChange();
     void this.refresh();
   }
@@ -92,6 +104,11 @@ export class Balance {
   close(): void {
     this.#isClosed = true;
     this.#stopTimer();
+  }
+
+  #isRefused({ key }: WorkClass, costAnlas: number): boolean {
+    if (!this.#refused || this.#deps.clock.monotonicMs() >= this.#refused.untilMs) return false;
+    return costAnlas >= this.#refused.leastAnlas || (costAnlas === 0 && this.#refused.freeKeys.has(key));
   }
 
   async #readUntilCurrent(): Promise<void> {

@@ -37,7 +37,7 @@ export class FaultBlame {
   /** Whether a 500 on `account` is the request's own fault, as far as can be told. */
   isRequestsFault({ shape, body }: BlamedRequest, account: string): boolean {
     const digest = createHash('sha256')
-      .update(body ?? '')
+      .update(body ?? shape)
       .digest('base64');
     const failedOn = this.#failures.get(digest);
     if (failedOn === undefined) this.#failures.set(digest, account);

@@ -63,7 +63,7 @@ function applyToAccount(passage: Passage, { account, kind }: Lease, result: Send
   const isEndUnseen = failure?.wasSent === true && ruling.action === 'fail' && sentMs !== undefined;
   account.apply(effectOn(account.name, passage, result), {
     kind,
-    costAnlas: account.balance.priceOf(request.work) ?? 0,
+    work: request.work,
     retryAfterMs: readRetryAfterMs(headers?.['retry-after']),
     // NovelAI may still be generating: the account rests until such a generation would surely be over (I1).
     restUntilMs: isEndUnseen ? Math.max(sentMs + deps.holdingTimes.longestMs(request), endedMs + NOTICE_MS) : undefined,

@@ -196,20 +196,20 @@ test('price, before any reading is the cheapest: NovelAI itself says 402', () =>
 
 test('402, its price and all above are not tried again, less is, and the balance is read', async () => {
   const all = await known({ ...OPUS, fixedAnlas: 1000 });
-  all.balance.onPaymentRefused(30);
+  all.balance.onPaymentRefused(LARGE);
   assert.equal(all.balance.priceOf(LARGE), undefined);
   assert.equal(all.balance.priceOf(HUGE), undefined);
   assert.equal(all.balance.priceOf(work(29, 29, 29)), 29);
   assert.equal(all.balance.priceOf(FREE_ON_OPUS), 0);
   await settle();
   assert.equal(all.reads.length, 1);
-  all.balance.onPaymentRefused(100);
+  all.balance.onPaymentRefused(work(100, 100, 100));
   assert.equal(all.balance.priceOf(LARGE), undefined, 'a dearer refusal does not raise the bar');
 });
 
 test('402, is remembered while the balance reads the same, for five minutes', async () => {
   const all = await known({ ...OPUS, fixedAnlas: 1000 });
-  all.balance.onPaymentRefused(30);
+  all.balance.onPaymentRefused(LARGE);
   await settle();
   await all.reads[0]!.answer({ kind: 'ok', subscription: { ...OPUS, fixedAnlas: 1000 } });
   assert.equal(all.balance.priceOf(LARGE), undefined);
@@ -229,16 +229,43 @@ test('402, is forgotten as soon as anything about paying changed', async () => {
     { ...rich, allowance: { percent: 0, isNegative: true, secondsUntilNextPercent: 1 } },
   ]) {
     const all = await known(rich);
-    all.balance.onPaymentRefused(30);
+    all.balance.onPaymentRefused(LARGE);
     await settle();
     await all.reads[0]!.answer({ kind: 'ok', subscription: changed });
     assert.equal(all.balance.priceOf(LARGE), 30);
   }
 });
 
+test('402, a second one to the same work on its way changes nothing', async () => {
+  const all = await known({ ...OPUS, fixedAnlas: 1000 });
+  all.balance.onPaymentRefused(LARGE);
+  all.balance.onPaymentRefused(LARGE);
+  assert.equal(all.balance.priceOf(FREE_ON_OPUS), 0);
+  assert.equal(all.balance.priceOf(work(29, 29, 29)), 29);
+});
+
+test('402, to work that should have been free stops this class alone', async () => {
+  const all = await known({ ...OPUS, fixedAnlas: 1000 });
+  all.balance.onPaymentRefused(FREE_WITH_ALLOWANCE);
+  assert.equal(all.balance.priceOf(FREE_WITH_ALLOWANCE), undefined);
+  assert.deepEqual(
+    [FREE_ON_OPUS, TEXT, LARGE].map((w) => all.balance.priceOf(w)),
+    [0, 0, 30],
+  );
+  all.balance.onPaymentRefused(TEXT);
+  assert.deepEqual(
+    [FREE_WITH_ALLOWANCE, TEXT].map((w) => all.balance.priceOf(w)),
+    [undefined, undefined],
+  );
+  assert.deepEqual(
+    [FREE_ON_OPUS, LARGE].map((w) => all.balance.priceOf(w)),
+    [0, 30],
+  );
+});
+
 test('402, before any reading is judged anew by the first one', async () => {
   const all = setUp();
-  all.balance.onPaymentRefused(0);
+  all.balance.onPaymentRefused(TEXT);
   assert.equal(all.balance.priceOf(TEXT), undefined);
   await settle();
   await all.reads[0]!.answer({ kind: 'ok', subscription: { ...PLAIN, fixedAnlas: 0 } });
