@@ -1,5 +1,5 @@
 // Takes a copy of an answer while it passes: in memory at first, in a file when there is not enough, never slowing it down.
-import { createHash, subtle } from 'node:crypto';
+import { createHash, subtle, type Hash } from 'node:crypto';
 import type { Budget } from '../lib/budget.ts';
 import type { AnswerFiles, PartialFile } from './answer-files.ts';
 
@@ -23,7 +23,8 @@ const OVERDRAFT_BYTES = 4 * 1024 * 1024;
  */
 export class AnswerTee {
   readonly #options: AnswerTeeOptions;
-  readonly #hash = createHash('sha256');
+  /** Of a spilled answer; made when needed, as most answers never need one. */
+  #hash: Hash | undefined;
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #memoryTaken = 0;
@@ -59,7 +60,7 @@ export class AnswerTee {
       const digest = whole && Buffer.from(await subtle.digest('SHA-256', whole)).toString('hex');
       await (this.#writing ?? this.#writeOut());
       if (this.#givenUp === undefined) {
-        const contentHash = digest ?? this.#hash.digest('hex');
+        const contentHash = digest ?? (this.#hash ?? createHash('sha256')).digest('hex');
         const file = this.#file ?? (await files.create());
         this.#file = undefined;
         await keepOrDiscard(files, file, contentHash);
@@ -92,7 +93,8 @@ export class AnswerTee {
           return;
         }
         await writeAll(this.#file, batch);
-        if (isHashed) for (const chunk of batch) this.#hash.update(chunk);
+        if (isHashed)
+          this.#hash = batch.reduce((hash, chunk) => hash.update(chunk), this.#hash ?? createHash('sha256'));
         this.#pendingBytes -= batchBytes;
         this.#giveMemoryBack(batchBytes);
       }
