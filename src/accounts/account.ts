@@ -90,6 +90,8 @@ export class Account {
         login &&
         (async () => {
           accessKey ??= deriveAccessKey(login.email, login.password);
+          // One that could not be made (for want of memory) is made anew by the next login.
+          accessKey.catch(() => (accessKey = undefined));
           return logIn(route, await accessKey);
         }),
       checkToken: async (token) => {

@@ -28,7 +28,7 @@ test('blame, a 500 where another account has just succeeded counts against the a
 test('blame, the very body that failed on another account is at fault itself', () => {
   const { blame } = setUp();
   blame.onSuccess(request('good'), 'b');
-  assert.equal(blame.isRequestsFault(request('bad'), 'a'), false);
+  for (let n = 0; n < 2; n += 1) assert.equal(blame.isRequestsFault(request('bad'), 'a'), false);
   assert.equal(blame.isRequestsFault(request('bad'), 'b'), true);
   assert.equal(blame.isRequestsFault(request('bad'), 'c'), true);
 });
