@@ -23,7 +23,7 @@ function order(stack: Stack): string[] {
 }
 
 test("GET /v1/queue, a client sees its own requests with places and forecasts, never another's", async (t) => {
-  const stack = await startStack({ clients: 2, simulator: { fixedLatencyMs: 300 } });
+  const stack = await startStack({ clients: 2, simulator: { fixedLatencyMs: 900 } });
   t.after(() => stack.close());
   const [mine = '', other = ''] = stack.tokens;
   const running = stack.generate(generationBody({ prompt: 'running' }), { token: mine });
