@@ -14,7 +14,6 @@ import { registerQueueRoutes } from './dialects/jobs/queue-routes.ts';
 import { ConfiguredLogins } from './dialects/native/client-logins.ts';
 import { Cors } from './dialects/native/cors.ts';
 import { NativeDialect } from './dialects/native/native-dialect.ts';
-import { NO_BUDGETS } from './dialects/native/shown-account.ts';
 import type { RelayDeps } from './dialects/native/answer-relayed.ts';
 import { RateLimits } from './clients/rate-limits.ts';
 import { watchClients } from './clients/watch-clients.ts';
@@ -143,7 +142,7 @@ export async function createService(
     native: new NativeDialect({
       clients,
       logins: new ConfiguredLogins(config.clients, clients),
-      balances: NO_BUDGETS,
+      balances: { availableAnlas: (client) => ledger.availableAnlas(client.id, client) },
       cors: new Cors(config.corsOrigins),
       dispatch,
       limits: { bodyBytes: limits.bodyBytes, queueTimeoutMs: config.queue.timeoutMs },

@@ -16,7 +16,8 @@ import {
 } from './attempt.ts';
 import { findAttempt, greatestTimeMs, heldAttempts, insertAttempt, type MovedAttempt } from './attempts.ts';
 import { holdAttempt, releaseAttempt, releaseReserved, settleAttempt, type Ending } from './endings.ts';
-import { utcDay } from './budgets.ts';
+import { readAvailableAnlas } from './available-anlas.ts';
+import { utcDay, type BudgetLimits } from './budgets.ts';
 import { ClientBooks } from './client-books.ts';
 import { LedgerClock } from './ledger-clock.ts';
 import { OwedEndings } from './owed-endings.ts';
@@ -195,6 +196,12 @@ export class Ledger {
   /** Sums by client, day, model or account. Reads every attempt of the time asked for: about a second for a million. */
   report(query: ReportQuery): Promise<ReportRow[]> {
     return this.#store.read((db) => readReport(db, query));
+  }
+
+  /** Anlas that a client may still spend today; Infinity where it has no budget. */
+  availableAnlas(clientId: string, limits: BudgetLimits): Promise<number> {
+    const day = utcDay(this.#clock.nowMs());
+    return this.#store.read((db) => readAvailableAnlas(db, { clientId, day, limits }));
   }
 
   /** Computes every balance anew, from the postings and from the attempts, and gives what differs: nothing, unless there is a fault. */

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { call } from '../support/http-client.ts';
 import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
@@ -116,6 +117,24 @@ test('free only: refused by name of the field, or made smaller and told so', asy
   };
   assert.deepEqual([sent.parameters.steps, sent.parameters.n_samples], [28, 1]);
   assert.equal(stack.simulator.truth.totals().chargedAnlas, 0);
+});
+
+test('/user/subscription, shows a client its own budget as its Anlas', async (t) => {
+  const stack = await payingStack();
+  t.after(() => stack.close());
+  const { token } = await addClient(stack, { anlasPerDay: 100, anlasTotal: 500 });
+  const shown = async () => {
+    const answer = await call(`${stack.address}/user/subscription`, {
+      method: 'GET',
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const { trainingStepsLeft: left } = JSON.parse(answer.text) as { trainingStepsLeft: Record<string, number> };
+    return (left['fixedTrainingStepsLeft'] ?? 0) + (left['purchasedTrainingSteps'] ?? 0);
+  };
+  assert.equal(await shown(), 100);
+  assert.equal((await stack.generate(generationBody(), { token })).status, 200);
+  await until(() => stack.service.storage.ledger.owedCount === 0);
+  assert.equal(await shown(), 100 - COST_ANLAS);
 });
 
 test('at rest, the data folder holds no token or password in the clear', async (t) => {
