@@ -62,7 +62,7 @@ export type Beginning =
   | { kind: 'conflict' }
   | { kind: 'lost'; why: string };
 
-/** `again`: the other request came to nothing at no cost, so call `begin` once more. */
+/** `again`: call `begin` once more; the other request came to nothing at no cost, or its answer is for whoever asks first. */
 export type JoinEnd = Extract<Beginning, { kind: 'replay' | 'lost' }> | { kind: 'again' };
 
 /** A keyed request that runs in this process. */
@@ -89,7 +89,7 @@ export class Bank {
   readonly #onFailure: (error: unknown) => void;
   readonly #kept: KeptAnswers;
   readonly #running = new Map<string, RunningKey>();
-  /** Requests without a key whose client has left, by client and hash: for the first one that asks again. */
+  /** Requests without a key whose client has left, by client and hash: for those who ask again. */
   readonly #orphans = new Map<string, Ticket>();
   readonly #ending = new Set<Promise<void>>();
   #stopSweep: () => void = () => undefined;
@@ -196,20 +196,12 @@ export class Bank {
       const requestHash = await request.hashOf();
       const answer = this.#kept.takeLost(clientId, requestHash);
       if (answer) return { kind: 'replay', answer };
-      const key = pairKey(clientId, requestHash);
-      const orphan = this.#orphans.get(key);
-      if (orphan) {
-        this.#orphans.delete(key);
-        return { kind: 'join', ended: this.#endOfOrphan(orphan, requestHash) };
-      }
+      const orphan = this.#orphans.get(pairKey(clientId, requestHash));
+      // Whoever is still there when it ends asks again, and the first one gets its answer: so it is not given to somebody who
+      // has left meanwhile.
+      if (orphan) return { kind: 'join', ended: orphan.ended.then(() => ({ kind: 'again' })) };
     }
     return { kind: 'run', ticket: this.#newTicket(request) };
-  }
-
-  async #endOfOrphan(orphan: Ticket, requestHash: string): Promise<JoinEnd> {
-    await orphan.ended;
-    const answer = this.#kept.takeLost(orphan.clientId, requestHash);
-    return answer ? { kind: 'replay', answer } : { kind: 'again' };
   }
 
   async #beginWithKey(request: BankRequest, idempotencyKey: string): Promise<Beginning> {

@@ -81,7 +81,7 @@ export class ClientRegistry {
   replaceStored(clients: readonly StoredClient[]): void {
     this.#fromDatabase = new Map(
       clients.map(({ tokenDigest: digest, createdAtMs: _created, rotatedAtMs: _rotated, revokedAtMs, ...client }) =>
-        entryOf(digest, Object.freeze(client), revokedAtMs),
+        entryOf(digest, Object.freeze(withoutSpending(client)), revokedAtMs),
       ),
     );
   }
@@ -90,6 +90,14 @@ export class ClientRegistry {
 /** Gives the client that an entry of SERVER_TOKENS stands for: without limits. */
 function environmentClient(name: string): Client {
   return Object.freeze({ id: `env:${name}`, name, origin: 'environment' as const, ...DEFAULT_SETTINGS });
+}
+
+/**
+ * A client that may only have what is free has no Anlas to spend either. The free-only policy judges by what is free on Opus; on
+ * another account, or with the V5 allowance used up, the same request costs, and then the ledger refuses it.
+ */
+function withoutSpending(client: Client): Client {
+  return client.freeOnly === 'off' ? client : { ...client, anlasPerDay: 0 };
 }
 
 function entryOf(digest: string, client: Client, revokedAtMs: number | null): [string, Entry] {

@@ -42,6 +42,24 @@ test('client registry, finds clients of the environment and of the database', ()
   assert.equal(registry.find(tokens[0])?.name, 'bot');
 });
 
+test('client registry, a client that may only have what is free has nothing to spend', () => {
+  const registry = new ClientRegistry([]);
+  const tokens = { off: newClientToken(), reject: newClientToken(), clamp: newClientToken() };
+  registry.replaceStored(
+    (['off', 'reject', 'clamp'] as const).map((freeOnly) =>
+      stored(freeOnly, tokens[freeOnly], { freeOnly, anlasPerDay: 50 }),
+    ),
+  );
+  assert.deepEqual(
+    registry.clients.map(({ freeOnly, anlasPerDay }) => [freeOnly, anlasPerDay]),
+    [
+      ['off', 50],
+      ['reject', 0],
+      ['clamp', 0],
+    ],
+  );
+});
+
 test('client registry, near misses are not found', () => {
   const token = newClientToken();
   const registry = new ClientRegistry([{ name: 'bot', token }]);
