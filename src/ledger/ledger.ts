@@ -118,6 +118,9 @@ export class Ledger {
    * Writes down that the request is about to be sent; on the disk before it resolves, and nothing may be sent before that. When
    * the account's price differs from what was reserved, the reservation is changed; where the budget has not enough left for
    * it, the refusal is given, the attempt stays reserved, and it must not be sent to this account.
+   *
+   * Where the price is known to be 0, it resolves when it is committed: a power cut that takes it back loses no Anlas, and
+   * outlasts the generation. The death of the process takes nothing back.
    * @throws {StoreUnavailableError} when it cannot be written; it must not be sent, and be released.
    */
   async markSent(attemptId: string, sending: Sending): Promise<Reservation> {
@@ -127,7 +130,10 @@ export class Ledger {
     // Before it is written, so that no reading of the balance can miss it.
     if (quotedAnlas > 0) this.#readings.onSent(account, attemptId);
     try {
-      await this.#store.write((tx) => sendAttempt({ tx, store: this.#store, atMs }, attemptId, sending));
+      await this.#store.write((tx) => sendAttempt({ tx, store: this.#store, atMs }, attemptId, sending), {
+        // The account stands idle meanwhile.
+        isDurable: quotedAnlas > 0 || sending.balanceBefore === undefined,
+      });
       return { isGranted: true, attemptId };
     } catch (error) {
       this.#readings.onEnded(account, attemptId);
