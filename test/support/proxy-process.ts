@@ -25,7 +25,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** Starts the proxy in front of a simulator, with an account for each of `accounts`; resolves when all of them can serve. */
 export async function startProxyProcess(
-  simulator: Simulator,
+  simulator: Pick<Simulator, 'imageUrl' | 'textUrl' | 'apiUrl'>,
   accounts: readonly SimulatedAccount[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ProxyProcess> {

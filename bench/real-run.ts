@@ -1,0 +1,171 @@
+// The real run: queued work over sockets through the proxy to a simulated NovelAI, each a process of its own. Shows how much of
+// the time the accounts are busy, and how long a free account waits for its next generation. Exits with 1 on a missed target.
+// `node bench/real-run.ts [ANSWER_BYTES]`; a picture of NovelAI's has some 1,600,000, but here an account makes three a second.
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { Agent } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TruthRow } from '../simulator/truth-log.ts';
+import { newClientToken } from '../src/lib/random-text.ts';
+import { call, sha256 } from '../test/support/http-client.ts';
+import { startProxyProcess } from '../test/support/proxy-process.ts';
+import { generationBody, madeUpAccounts } from '../test/support/stack.ts';
+import { startSimulatorProcess } from './simulator-process.ts';
+import { quantile, report, type Target } from './targets.ts';
+
+interface Run {
+  accounts: number;
+  requests: number;
+  clients: number;
+  latencyMs: number;
+}
+
+/** What came of a run. */
+interface RunResult {
+  seconds: number;
+  statuses: Record<string, number>;
+  wrongBytes: number;
+  lockRefusals: number;
+  greatestOverlap: number;
+  generations: number;
+  /** Share of time between first start and last end, of each account. */
+  utilisations: number[];
+  /** From an answer handed to the network to the next request on the same account, at NovelAI. */
+  gapsMs: number[];
+  /** From NovelAI's lock free to taken again: what utilisation is made of. */
+  freeMs: number[];
+  /** From an answer complete to the next request sent on the same account, in the proxy. */
+  proxyGapsMs: number[];
+}
+
+const GENERATION = 'generate-image';
+const answerBytes = Number(process.argv[2] ?? 100_000);
+
+async function run({ accounts: accountCount, requests, clients, latencyMs }: Run): Promise<RunResult> {
+  const accounts = madeUpAccounts(accountCount);
+  const dir = await mkdtemp(join(tmpdir(), 'real-run-'));
+  const probeFile = join(dir, 'gaps.json');
+  const simulator = await startSimulatorProcess({
+    fixedLatencyMs: latencyMs,
+    cannedAnswerBytes: answerBytes,
+    accounts,
+  });
+  const tokens = Array.from({ length: clients }, () => newClientToken());
+  const proxy = await startProxyProcess(simulator, accounts, {
+    SERVER_TOKENS: tokens.join(','),
+    // Without experience the proxy expects NovelAI's own seconds, by which the last of so many would wait too long.
+    QUEUE_TIMEOUT: '2h',
+    NODE_OPTIONS: `--import ${new URL('gap-probe.ts', import.meta.url).href}`,
+    GAP_PROBE_FILE: probeFile,
+  });
+  const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
+  try {
+    const startedMs = performance.now();
+    const bodies = Array.from({ length: requests }, (_, index) => generationBody({ prompt: `real run ${index}` }));
+    const answers = await Promise.all(
+      bodies.map((body, index) =>
+        call(`${proxy.address}/ai/generate-image`, {
+          body,
+          headers: { authorization: `Bearer ${tokens[index % clients]}`, 'content-type': 'application/json' },
+          agent,
+        }),
+      ),
+    );
+    const seconds = (performance.now() - startedMs) / 1000;
+    const rows = (await simulator.rows()).filter(({ endpoint }) => endpoint === GENERATION);
+    const totals = await simulator.totals();
+    const truths = await simulator.accounts();
+    await proxy.stop();
+    const sent = new Map(rows.map(({ requestSha256, answerSha256 }) => [requestSha256, answerSha256]));
+    return {
+      seconds,
+      statuses: countBy(answers, ({ status }) => String(status)),
+      wrongBytes: answers.filter((answer, index) => answer.sha256 !== sent.get(sha256(bodies[index] ?? ''))).length,
+      lockRefusals: totals.lockRefusals,
+      greatestOverlap: totals.greatestOverlap,
+      generations: totals.generations,
+      utilisations: truths.filter(({ generations }) => generations > 0).map(({ utilisation }) => utilisation),
+      gapsMs: between(rows, (before, after) => after.receivedMs - (before.endMs ?? NaN)),
+      freeMs: between(rows, (before, after) => (after.startMs ?? NaN) - (before.releasedMs ?? NaN)),
+      proxyGapsMs: JSON.parse(await readFile(probeFile, 'utf8')) as number[],
+    };
+  } finally {
+    agent.destroy();
+    await proxy.stop();
+    await simulator.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** What lies between each account's generations, in order. */
+function between(rows: readonly TruthRow[], measure: (before: TruthRow, after: TruthRow) => number): number[] {
+  const last = new Map<string, TruthRow>();
+  const values: number[] = [];
+  for (const row of rows) {
+    const before = last.get(row.account);
+    if (before) values.push(measure(before, row));
+    last.set(row.account, row);
+  }
+  return values;
+}
+
+function countBy<T>(items: readonly T[], keyOf: (item: T) => string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const item of items) counts[keyOf(item)] = (counts[keyOf(item)] ?? 0) + 1;
+  return counts;
+}
+
+function targetsOf(name: string, plan: Run, least: number, result: RunResult): Target[] {
+  const { utilisations, gapsMs, freeMs, proxyGapsMs, statuses, wrongBytes } = result;
+  const lowest = Math.min(...utilisations);
+  const gaps = (values: readonly number[]) =>
+    `p50 ${quantile(values, 0.5).toFixed(2)}, p99 ${quantile(values, 0.99).toFixed(2)}, longest ${quantile(values, 1).toFixed(1)} ms (${values.length})`;
+  const gapTarget = (what: string, values: readonly number[]): Target => ({
+    what: `${name}: ${what}`,
+    target: 'p99 <= 5 ms',
+    reached: gaps(values),
+    isMet: values.length === plan.requests - plan.accounts && quantile(values, 0.99) <= 5,
+  });
+  return [
+    {
+      what: `${name}: accounts busy, first start to last end`,
+      target: `>= ${100 * least} % each`,
+      reached: `lowest ${(100 * lowest).toFixed(2)} %, mean ${(100 * mean(utilisations)).toFixed(2)} % (${result.seconds.toFixed(1)} s)`,
+      isMet: utilisations.length === plan.accounts && lowest >= least,
+    },
+    gapTarget('answer handed over to next request, at NovelAI', gapsMs),
+    gapTarget('answer complete to next request sent, in the proxy', proxyGapsMs),
+    {
+      what: `${name}: NovelAI's lock free to taken again`,
+      target: `mean <= ${(plan.latencyMs * (1 / least - 1)).toFixed(2)} ms`,
+      reached: `mean ${mean(freeMs).toFixed(2)} ms; ${gaps(freeMs)}`,
+      isMet: mean(freeMs) <= plan.latencyMs * (1 / least - 1),
+    },
+    {
+      what: `${name}: upstream 429, greatest overlap`,
+      target: '0, 1',
+      reached: `${result.lockRefusals}, ${result.greatestOverlap}`,
+      isMet: result.lockRefusals === 0 && result.greatestOverlap === 1,
+    },
+    {
+      what: `${name}: answered, each once and with NovelAI's bytes`,
+      target: `${plan.requests} times 200`,
+      reached: `${JSON.stringify(statuses)}, ${result.generations} generations, ${wrongBytes} wrong`,
+      isMet: statuses['200'] === plan.requests && result.generations === plan.requests && wrongBytes === 0,
+    },
+  ];
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+const LARGE: Run = { accounts: 8, requests: 2000, clients: 20, latencyMs: 300 };
+const SMALL: Run = { accounts: 3, requests: 300, clients: 10, latencyMs: 100 };
+console.log(`Answers of ${answerBytes} bytes.\n`);
+const large = await run(LARGE);
+const small = await run(SMALL);
+report([
+  ...targetsOf('2,000 on 8 of 300 ms', LARGE, 0.99, large),
+  ...targetsOf('300 on 3 of 100 ms', SMALL, 0.97, small),
+]);

@@ -1,0 +1,57 @@
+// The simulator as a process of its own, so that a bench's figures do not hold its work; read over its control API.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { startSimulator, type SimulatorOptions } from '../simulator/simulator.ts';
+import type { AccountTruth, TruthRow, TruthTotals } from '../simulator/truth-log.ts';
+
+/** What a bench asks of it. */
+export interface SimulatorProcess {
+  imageUrl: string;
+  textUrl: string;
+  apiUrl: string;
+  totals(): Promise<TruthTotals>;
+  accounts(): Promise<(AccountTruth & { utilisation: number })[]>;
+  /** Every kept request, oldest first. */
+  rows(): Promise<TruthRow[]>;
+  /** Forgets what happened so far. */
+  forget(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const MOST_ROWS = 1_000_000;
+
+/** Starts it; resolves when it listens. */
+export async function startSimulatorProcess(options: SimulatorOptions): Promise<SimulatorProcess> {
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(options)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  const { controlUrl, ...urls } = JSON.parse(line.toString('utf8')) as Record<
+    'imageUrl' | 'textUrl' | 'apiUrl' | 'controlUrl',
+    string
+  >;
+  const ask = async <T>(path: string, method = 'GET') => (await fetch(controlUrl + path, { method })).json() as T;
+  return {
+    ...urls,
+    totals: async () => (await ask<{ totals: TruthTotals }>('/truth')).totals,
+    accounts: async () => (await ask<{ accounts: (AccountTruth & { utilisation: number })[] }>('/truth')).accounts,
+    rows: () => ask<TruthRow[]>(`/truth/rows?limit=${MOST_ROWS}`),
+    async forget() {
+      await ask('/truth', 'DELETE');
+    },
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.stdin.end();
+      await once(child, 'exit');
+    },
+  };
+}
+
+if (import.meta.main) {
+  const options = JSON.parse(process.argv[2] ?? '{}') as SimulatorOptions;
+  const { imageUrl, textUrl, apiUrl, controlUrl } = await startSimulator({ ...options, controlPort: 0 });
+  process.stdout.write(`${JSON.stringify({ imageUrl, textUrl, apiUrl, controlUrl })}\n`);
+  // Ends with the bench, however that ends.
+  process.stdin.resume().once('end', () => process.exit());
+}
