@@ -17,8 +17,7 @@ export interface Storage {
   ledger: Ledger;
   /** What an earlier run left open, now ended. */
   recovery: Recovery;
-  /** Absent where results are not kept. */
-  bank: Bank | undefined;
+  bank: Bank;
   clients: ClientRepository;
   accounts: AccountRepository;
   close(): Promise<void>;
@@ -35,7 +34,7 @@ export async function openStorage(config: Config, { clock, log }: { clock: Clock
     const secretBox = await openSecretBox({ store, dataDir, secretKey });
     const ledger = await Ledger.open({ store, clock, generationLimitMs: config.limits.totalMs });
     const recovery = await ledger.recover();
-    const bank = config.bank.isOn ? await openBank(config, { store, clock, log, recovery }) : undefined;
+    const bank = await openBank(config, { store, clock, log, recovery });
     return {
       store,
       ledger,
@@ -49,7 +48,7 @@ export async function openStorage(config: Config, { clock, log }: { clock: Clock
         environmentNames: config.accounts.map(({ name }) => name),
       }),
       async close() {
-        await bank?.close();
+        await bank.close();
         await ledger.close();
         await store.close();
       },
@@ -61,14 +60,15 @@ export async function openStorage(config: Config, { clock, log }: { clock: Clock
 }
 
 async function openBank(
-  { dataDir, bank: { totalBytes, keepMs, lostConnectionMs } }: Config,
+  { dataDir, bank: { isOn, totalBytes, keepMs, lostConnectionMs } }: Config,
   { store, clock, log, recovery }: { store: Store; clock: Clock; log: Log; recovery: Recovery },
 ): Promise<Bank> {
   const bank = await Bank.open({
     store,
     clock,
     dir: join(dataDir, 'bank'),
-    limits: { totalBytes, keepMs, lostConnectionMs },
+    // Where nothing is kept, one key is still charged at most once.
+    limits: isOn ? { totalBytes, keepMs, lostConnectionMs } : { totalBytes: 0, lostConnectionMs: 0 },
     onFailure: (err) => log.warn({ err }, 'the results store could not write something down; it will try again'),
   });
   const cutOffPaid = new Set(recovery.cutOff.filter(({ quoted_anlas: quoted }) => quoted > 0).map(({ id }) => id));

@@ -1,6 +1,6 @@
 // What a client may do, in every dialect: which endpoints, how often, and whether it may cost Anlas.
 import type { Client, Dialect } from '../clients/client.ts';
-import { applyFreeOnly, type Change } from '../clients/free-only.ts';
+import { applyFreeOnly, describeChanges } from '../clients/free-only.ts';
 import type { RateLimits } from '../clients/rate-limits.ts';
 import { scopeRefusal } from '../clients/scopes.ts';
 import type { RelayedRequest } from '../dispatch/generation-request.ts';
@@ -46,11 +46,7 @@ export function requireFree(
       return {
         body: ruling.body,
         facts: ruling.facts,
-        notes: { [CHANGED_HEADER]: ruling.changes.map(described).join(', ') },
+        notes: { [CHANGED_HEADER]: describeChanges(ruling.changes) },
       };
   }
-}
-
-function described({ field, from, to }: Change): string {
-  return `${field} ${from}->${to}`;
 }

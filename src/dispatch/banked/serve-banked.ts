@@ -15,8 +15,7 @@ import type { ReplySink } from '../reply-sink.ts';
 import { settle } from '../settle.ts';
 
 export interface BankedDeps extends DispatchDeps {
-  /** Absent where results are not kept. */
-  bank?: Bank | undefined;
+  bank: Bank;
 }
 
 /** Carries a request out, and gives what came of it. */
@@ -32,10 +31,6 @@ export async function serveBanked(
   serve: Serve,
 ): Promise<void> {
   const { bank } = deps;
-  if (!bank) {
-    await serve(request);
-    return;
-  }
   const passage: Passage = {
     request,
     deps,
