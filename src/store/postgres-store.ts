@@ -36,10 +36,13 @@ export async function openPostgresStore(url: string): Promise<Store> {
     application_name: 'novelai-proxy',
     types: { getTypeParser: parserFor },
   });
-  // A connection that breaks while nobody uses it is simply replaced; without this listener it would end the process.
+  // A connection that breaks is reported by the query that used it, and replaced; without these listeners it would end the
+  // process, whether it was in use (first) or not (second).
+  pool.on('connect', (client) => client.on('error', () => undefined));
   pool.on('error', () => undefined);
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   try {
+    await sql`select 1`.execute(db);
     await migrate(db, 'postgres');
     return new PostgresStore(db);
   } catch (cause) {
@@ -102,24 +105,16 @@ class PostgresStore implements Store {
   }
 
   async #transact<T>(work: (tx: Queries) => Promise<T>): Promise<T> {
-    const transaction = await this.#db.startTransaction().execute();
-    let value: T;
+    let isCommitting = false;
     try {
-      value = await work(transaction);
-    } catch (error) {
-      // A broken connection cannot roll back, and need not: the server does when it notices.
-      await transaction
-        .rollback()
-        .execute()
-        .catch(() => undefined);
-      throw error;
-    }
-    try {
-      await transaction.commit().execute();
-      return value;
+      return await this.#db.transaction().execute(async (tx) => {
+        const value = await work(tx);
+        isCommitting = true;
+        return value;
+      });
     } catch (error) {
       // Whether the server had committed before the connection broke is not known here.
-      throw isConflict(error) ? error : asStoreError(error, { isInDoubt: true });
+      throw isConflict(error) ? error : asStoreError(error, { isInDoubt: isCommitting });
     }
   }
 

@@ -129,11 +129,10 @@ class SqliteStore implements Store {
     const { database, db } = this.#parts;
     try {
       return await db.connection().execute(async (connection) => {
-        database.exec('pragma query_only = on; begin');
+        database.exec('pragma query_only = on');
         try {
-          return await work(connection);
+          return await readOneState(database, () => work(connection));
         } finally {
-          if (database.isTransaction) database.exec('rollback');
           database.exec('pragma query_only = off');
         }
       });
@@ -182,6 +181,15 @@ class SqliteStore implements Store {
     // The last connection copies the log into the database and brings it to the disk.
     database.close();
     unlock?.();
+  }
+}
+
+async function readOneState<T>(database: DatabaseSync, work: () => Promise<T>): Promise<T> {
+  database.exec('begin');
+  try {
+    return await work();
+  } finally {
+    if (database.isTransaction) database.exec('rollback');
   }
 }
 

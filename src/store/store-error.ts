@@ -92,7 +92,9 @@ export function faultOf(error: unknown): StoreFault | undefined {
       );
   }
   // pg reports a connection that ended under a query only by its message.
-  return /connection (?:terminated|timeout|ended)|timeout exceeded when trying to connect/i.test(error.message)
+  return /connection (?:terminated|timeout|ended|has been discarded)|not queryable|timeout exceeded when trying to connect/i.test(
+    error.message,
+  )
     ? 'connection'
     : undefined;
 }

@@ -16,7 +16,8 @@ export interface WriteOptions {
 export interface Store {
   readonly engine: 'sqlite' | 'postgres';
   /**
-   * Runs queries on one consistent state of the database.
+   * Runs queries on one consistent state of the database. `work` must wait for nothing but its queries: on SQLite, nobody else
+   * gets to the database meanwhile.
    * @throws {StoreUnavailableError} when the database cannot answer now.
    */
   read<T>(work: (db: Queries) => Promise<T>): Promise<T>;

@@ -84,13 +84,20 @@ async function startLocal(): Promise<{ url: string; stop: () => Promise<void> }>
     'deadlock_timeout=50ms',
   ];
   const server = spawn(join(bin, 'postgres'), ['-D', data, ...settings.flatMap((setting) => ['-c', setting])], options);
+  // Also when the test process is stopped before it could tidy up.
+  const killServer = () => server.kill('SIGINT');
+  const onTerm = () => process.exit(143);
+  process.once('exit', killServer);
+  process.once('SIGTERM', onTerm);
   const url = `postgres://postgres@localhost/postgres?host=${encodeURIComponent(folder)}`;
   await untilUp(url, server);
   return {
     url,
     async stop() {
+      process.off('exit', killServer);
+      process.off('SIGTERM', onTerm);
       const gone = once(server, 'exit');
-      server.kill('SIGINT');
+      killServer();
       await gone;
       rmSync(folder, { recursive: true, force: true });
     },
