@@ -80,7 +80,12 @@ export async function createService(
       random,
       log,
       // Account calls live on the image host: the old one answers them with 400 (contract section 1).
-      route: { hosts: hosts.image, dispatcher: connections.for(proxyUrl), clock },
+      route: {
+        hosts: hosts.image,
+        dispatcher: connections.for(proxyUrl),
+        isProxied: proxyUrl !== undefined,
+        clock,
+      },
       gapMs: limits.accountGapMs,
       onChange: (changed) => queue.onAccountChange(changed),
       mayEject: (candidate) => pool.canSpare(candidate),

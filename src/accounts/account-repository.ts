@@ -1,6 +1,7 @@
 // The NovelAI accounts that are kept in the database: added, switched and removed here, their credentials only ever sealed.
 import * as z from 'zod';
 import type { AccountConfig } from '../config/config.ts';
+import { EXPECTED_PROXY_URL, isProxyUrl } from '../config/proxy-url.ts';
 import type { Clock } from '../lib/clock.ts';
 import { randomAlphanumerics } from '../lib/random-text.ts';
 import { bumpRevision } from '../store/revisions.ts';
@@ -63,7 +64,6 @@ interface AccountRow {
 }
 
 const ID_LENGTH = 12;
-const PROXY_SCHEMES: ReadonlySet<string> = new Set(['http:', 'https:', 'socks5:']);
 
 const credentialsSchema = z.object({
   email: z.string().optional(),
@@ -210,12 +210,7 @@ const accountSchema = z
       .trim()
       .regex(/^[\x21-\x7e]+$/, { error: 'expected a token without spaces' })
       .optional(),
-    proxyUrl: z
-      .string()
-      .refine((url) => URL.canParse(url) && PROXY_SCHEMES.has(new URL(url).protocol), {
-        error: 'expected an http://, https:// or socks5:// address',
-      })
-      .optional(),
+    proxyUrl: z.string().refine(isProxyUrl, { error: EXPECTED_PROXY_URL }).optional(),
     concurrency: z.int().min(1).max(16).default(1),
   })
   .refine(({ email, password }) => (email === undefined) === (password === undefined), {

@@ -78,9 +78,9 @@ export class Account {
     this.route = route;
     this.#deps = deps;
     this.#cooldowns = new Cooldowns(deps.random);
-    for (const secret of [config.login?.email, config.login?.password, config.proxyUrl])
+    const { login, proxyUrl } = config;
+    for (const secret of [login?.email, login?.password, proxyUrl, proxyUrl && passwordIn(proxyUrl)])
       if (secret) registerSecret(secret);
-    const { login } = config;
     // Made once: deriving it costs 2 MB and 7 ms of a thread each time.
     let accessKey: Promise<string> | undefined;
     this.session = new Session(config, {
@@ -173,9 +173,14 @@ export class Account {
           log.warn({ account: this.name }, 'account taken out of use after failures in a row');
         if (costAnlas > 0) void this.balance.refresh();
         break;
+      case 'unreached':
+        this.#guard.onNoVerdict();
+        // Or it would draw all work to itself: none is free as soon as one whose proxy is gone.
+        if (this.route.isProxied === true)
+          this.#cooldowns.grow('account', 'NovelAI could not be reached through its proxy', nowMs);
+        break;
       case 'token_refused':
       case 'untouched':
-      case 'unreached':
         this.#guard.onNoVerdict();
         break;
     }
@@ -264,4 +269,8 @@ export class Account {
       this.#stopWake = this.#deps.clock.after(Math.min(...ends.map(Number)) - nowMs + 1, () => this.#changed());
     this.#deps.onChange(this);
   }
+}
+
+function passwordIn(proxyUrl: string): string {
+  return decodeURIComponent(new URL(proxyUrl).password);
 }

@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import * as z from 'zod';
 import { newClientToken } from '../lib/random-text.ts';
 import { parseDurationMs, parseSizeBytes } from '../lib/units.ts';
+import { EXPECTED_PROXY_URL, isProxyUrl } from './proxy-url.ts';
 import { LOG_LEVELS, type AccountConfig, type ClientConfig, type Config } from './config.ts';
 
 /** One thing wrong with the configuration. */
@@ -158,13 +159,7 @@ const accountSchema = z
     email: z.string().trim().min(1).optional(),
     password: z.string().min(1).optional(),
     token: z.string().trim().regex(TOKEN, EXPECTED_TOKEN).optional(),
-    proxy: z
-      .string()
-      .refine(
-        (text) => isUrl(text, ['http:', 'https:', 'socks5:']),
-        'expected an http://, https:// or socks5:// address',
-      )
-      .optional(),
+    proxy: z.string().refine(isProxyUrl, EXPECTED_PROXY_URL).optional(),
     concurrency: z.int().min(1).max(16).default(1),
   })
   .refine(

@@ -60,16 +60,23 @@ const HELD_BODY_LIMIT_BYTES = 64 * 1024;
 /** Tries on other hosts after a connection that could not be made (design section 5). */
 const OTHER_HOST_TRIES = 2;
 
-/** Sends the request with one account's token. Resolves when the exchange has truly ended; never throws. */
+/**
+ * Sends the request with one account's token. Resolves when the exchange has truly ended; never throws. Where no host can be
+ * reached and the account has a proxy of its own, that is the account's trouble, and other accounts may fare better.
+ */
 export async function send(request: RelayedRequest, options: SendOptions, deps: SendDeps): Promise<SendResult> {
   const hosts = deps.hosts[request.role];
+  const { isProxied = false } = options.account.route;
   const tried = new Set<string>();
   for (let tryNumber = 0; ; tryNumber += 1) {
     const host = hosts.take(tried);
     tried.add(host.baseUrl);
     const result = await exchangeOnce(request, host.baseUrl, options, deps);
-    hosts.release(host, hostVerdict(result));
-    if (result.ruling.action !== 'other_host' || tryNumber >= OTHER_HOST_TRIES || !request.sink.isOpen) return result;
+    const verdict = hostVerdict(result);
+    hosts.release(host, isProxied && verdict === 'unreachable' ? 'none' : verdict);
+    if (result.ruling.action !== 'other_host' || !request.sink.isOpen) return result;
+    if (tryNumber >= OTHER_HOST_TRIES)
+      return isProxied ? { ...result, ruling: { account: 'unreached', action: 'other_account' } } : result;
   }
 }
 

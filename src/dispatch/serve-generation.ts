@@ -63,7 +63,7 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
       if (isFirstRefusal) {
         await account.session.onRefused(token);
         if (account.session.state === 'ready' && request.sink.isOpen) {
-          await holding(lease, passage.booking?.markUnsent(`${last.status}`));
+          await holding(lease, passage.booking?.markUnsent(whyUnsent(last)));
           continue;
         }
       } else if ((await account.session.onRefusedAgain(token)) && last.status === 403) {
@@ -75,9 +75,14 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
     if (action !== 'wait_again') accountChanges += 1;
     if (accountChanges > MOST_ACCOUNT_CHANGES || !deps.pool.outlook(request.work, request.slot).isServable)
       return { last, lease };
-    await holding(lease, passage.booking?.markUnsent(`${last.status}`));
+    await holding(lease, passage.booking?.markUnsent(whyUnsent(last)));
     lease = await deps.queue.reenter(request, lease);
   }
+}
+
+/** The proof that nothing was charged, for the ledger. */
+function whyUnsent({ status, failure }: Attempt): string {
+  return String(status ?? failure?.kind);
 }
 
 /** Waits for one step; when it throws, the lease is given back. */

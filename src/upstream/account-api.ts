@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { VERSION } from '../lib/version.ts';
 import { readSubscription, type Subscription } from '../novelai/subscription.ts';
 import { collect, type Collected } from './collect.ts';
+import type { ExchangeFailure } from './exchange-failure.ts';
 import type { UpstreamHosts } from './upstream-hosts.ts';
 
 /** Neither NovelAI's name nor a browser's: the service says what it is. NovelAI's edge refuses some library defaults. */
@@ -27,14 +28,15 @@ export type SubscriptionResult =
 export interface AccountRoute {
   hosts: UpstreamHosts;
   dispatcher: Dispatcher;
+  /** Whether the account has a proxy of its own: what fails on the way may then be the proxy's fault, and says nothing of a host. */
+  isProxied?: boolean;
   clock: Clock;
 }
 
 /** Logs in with the access key (contract 2.2, 2.3); the password itself never leaves the process. */
 export async function logIn(route: AccountRoute, accessKey: string): Promise<LoginResult> {
   const answer = await call(route, 'POST', '/user/login', {}, Buffer.from(JSON.stringify({ key: accessKey })));
-  if (!answer.isAnswer)
-    return { kind: 'failed', why: `NovelAI could not be reached for the login (${answer.failure.code})` };
+  if (!answer.isAnswer) return { kind: 'failed', why: unreached('login', route, answer.failure) };
   if (answer.status === 401) return { kind: 'refused', why: 'NovelAI refused the e-mail address or password (401)' };
   const token = stringMember(answer.body, 'accessToken');
   if (answer.status < 300 && token !== undefined) return { kind: 'ok', token };
@@ -44,8 +46,7 @@ export async function logIn(route: AccountRoute, accessKey: string): Promise<Log
 /** Reads tier, Anlas and allowance (contract 3.9). */
 export async function fetchSubscription(route: AccountRoute, token: string): Promise<SubscriptionResult> {
   const answer = await call(route, 'GET', '/user/subscription', { authorization: `Bearer ${token}` }, null);
-  if (!answer.isAnswer)
-    return { kind: 'failed', why: `NovelAI could not be reached for the balance (${answer.failure.code})` };
+  if (!answer.isAnswer) return { kind: 'failed', why: unreached('balance', route, answer.failure) };
   if (answer.status === 401) return { kind: 'refused', why: 'NovelAI refused the token (401)' };
   const subscription = answer.status === 200 ? readSubscription(parseJson(answer.body)) : undefined;
   if (subscription) return { kind: 'ok', subscription };
@@ -54,7 +55,7 @@ export async function fetchSubscription(route: AccountRoute, token: string): Pro
 
 /** Account calls change nothing and cost nothing, so they may be tried on each host in turn. */
 async function call(
-  { hosts, dispatcher, clock }: AccountRoute,
+  { hosts, dispatcher, isProxied = false, clock }: AccountRoute,
   method: string,
   path: string,
   headers: Record<string, string>,
@@ -82,9 +83,14 @@ async function call(
       clock,
     );
     const isHealthy = answer.isAnswer && answer.status < 500;
-    hosts.release(host, isHealthy ? 'success' : answer.isAnswer || answer.failure.wasSent ? 'failure' : 'unreachable');
+    const hasReached = answer.isAnswer || answer.failure.wasSent;
+    hosts.release(host, isHealthy ? 'success' : hasReached ? 'failure' : isProxied ? 'none' : 'unreachable');
     if (isHealthy || tryNumber >= Math.min(TRIES, hosts.size)) return answer;
   }
+}
+
+function unreached(what: string, { isProxied = false }: AccountRoute, { code }: ExchangeFailure): string {
+  return `NovelAI could not be reached for the ${what}${isProxied ? " through the account's proxy" : ''} (${code})`;
 }
 
 function parseJson(body: Buffer): unknown {
