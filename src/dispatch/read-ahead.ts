@@ -40,6 +40,7 @@ export class ReadAhead {
   #isDiscarded = false;
   #isPausing = false;
   #wakeReader: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(options: ReadAheadOptions) {
     this.#options = options;
@@ -66,7 +67,8 @@ export class ReadAhead {
     this.#unwrittenBytes += chunk.length;
     if (this.#isFileBroken) this.#wake();
     else if (!this.#isWriting) void this.#writeOut();
-    this.#isPausing = this.#isFileBroken || this.#unwrittenBytes > UNWRITTEN_LIMIT_BYTES;
+    // Once asked for, a pause lasts until `onRoom`, whatever still comes: nobody else would end it.
+    if (this.#isFileBroken || this.#unwrittenBytes > UNWRITTEN_LIMIT_BYTES) this.#isPausing = true;
     return !this.#isPausing;
   }
 
@@ -112,10 +114,7 @@ export class ReadAhead {
     try {
       while (this.#unwritten[0] && !this.#isFileBroken) {
         const chunk = this.#unwritten[0];
-        if (!this.#options.disk.tryTake(chunk.length)) throw new Error('the spool is full');
-        this.#diskTakenBytes += chunk.length;
-        this.#file ??= await openSpoolFile(this.#options.dir);
-        await this.#file.write(chunk, 0, chunk.length, this.#writeAt);
+        await this.#writeChunk(chunk);
         if (this.#isDiscarded) break;
         this.#writeAt += chunk.length;
         this.#unwritten.shift();
@@ -132,18 +131,27 @@ export class ReadAhead {
     }
   }
 
+  /** Writes a chunk whole; when it throws, nothing of it counts as written. */
+  async #writeChunk(chunk: Buffer): Promise<void> {
+    if (!this.#options.disk.tryTake(chunk.length)) throw new Error('the spool is full');
+    this.#diskTakenBytes += chunk.length;
+    const file = (this.#file ??= await openSpoolFile(this.#options.dir));
+    // A disk that is nearly full takes a part and tells so.
+    let doneBytes = 0;
+    while (doneBytes < chunk.length) {
+      const { bytesWritten } = await file.write(chunk, doneBytes, chunk.length - doneBytes, this.#writeAt + doneBytes);
+      if (bytesWritten === 0) throw new Error('the disk takes nothing more');
+      doneBytes += bytesWritten;
+    }
+  }
+
   async #readFile(): Promise<Buffer | undefined> {
     const length = Math.min(FILE_READ_BYTES, this.#writeAt - this.#readAt);
     const { bytesRead, buffer } = (await this.#file?.read(Buffer.allocUnsafe(length), 0, length, this.#readAt)) ?? {};
     if (this.#isDiscarded) return undefined;
     if (!bytesRead || !buffer) throw new Error('the spool file ended before its time');
     this.#readAt += bytesRead;
-    if (!this.#isSpooling) {
-      // All caught up: the file starts again from its beginning, so that it never outgrows the gap between the two ends.
-      this.#readAt = 0;
-      this.#writeAt = 0;
-      this.#giveDiskBack();
-    }
+    if (!this.#isSpooling) this.#startFileAnew();
     return buffer.subarray(0, bytesRead);
   }
 
@@ -152,9 +160,17 @@ export class ReadAhead {
     this.#unwrittenBytes -= chunk?.length ?? 0;
     if (this.#unwritten.length === 0) {
       this.#isFileBroken = false;
+      this.#startFileAnew();
       this.#tellRoom();
     }
     return chunk;
+  }
+
+  /** All caught up: the file starts again from its beginning, so that it never outgrows the gap between the two ends. */
+  #startFileAnew(): void {
+    this.#readAt = 0;
+    this.#writeAt = 0;
+    this.#giveDiskBack();
   }
 
   #wake(): void {
@@ -177,7 +193,8 @@ export class ReadAhead {
     this.#giveDiskBack();
     const file = this.#file;
     this.#file = undefined;
-    await file?.close().catch(() => undefined);
+    if (file) this.#closing = file.close().catch(() => undefined);
+    await this.#closing;
   }
 
   /** Frees the file once the reader has everything. */
