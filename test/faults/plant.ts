@@ -1,10 +1,12 @@
 // Plants one fault in the source as it is loaded (`PLANT=name node --import ./test/faults/plant.ts ...`), so that a storm can be
 // shown to notice it. The files themselves stay as they are.
 import { registerHooks } from 'node:module';
+import { CHARGES_PLANTS, KILL_PLANTS } from './money-plants.ts';
 import { PLANTS } from './plants.ts';
 
-const plant = PLANTS[process.env['PLANT'] ?? ''];
-if (!plant) throw new Error(`PLANT must be one of ${Object.keys(PLANTS).join(', ')}.`);
+const ALL = { ...PLANTS, ...CHARGES_PLANTS, ...KILL_PLANTS };
+const plant = ALL[process.env['PLANT'] ?? ''];
+if (!plant) throw new Error(`PLANT must be one of ${Object.keys(ALL).join(', ')}.`);
 let isPlanted = false;
 
 registerHooks({
