@@ -176,6 +176,7 @@ const ways: Way[] = [
   { name: 'through the proxy', address: proxy.address, tokens: [proxy.token] },
 ];
 let isMet = true;
+let isBusy = false;
 try {
   console.log(`First frame, from NovelAI's write to the client, ${STREAMS} streams at once:\n`);
   console.log('                             quiet half of the rounds    all rounds');
@@ -183,9 +184,13 @@ try {
   for (const form of FORMS)
     for (const { way, rounds } of await measure(form, ways, proxy.pid)) {
       console.log(printed(form, way, rounds));
-      if (way.address === proxy.address) isMet &&= quantile(quietHalf(rounds), 0.99) <= TARGET_P99_MS;
+      const isSlow = quantile(quietHalf(rounds), 0.99) > TARGET_P99_MS;
+      if (way.address === proxy.address) isMet &&= !isSlow;
+      else isBusy ||= isSlow;
     }
   console.log(`\nTarget: p99 through the proxy at most ${TARGET_P99_MS} ms, quiet half: ${isMet ? 'met' : 'MISSED'}`);
+  if (isBusy)
+    console.log('The way without the proxy misses it too: this machine is too busy to tell. Try again when it is not.');
 } finally {
   await proxy.stop();
   await simulator.close();
