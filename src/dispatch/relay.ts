@@ -23,9 +23,14 @@ export function passedHeaders(upstream: IncomingHttpHeaders): ReplyHeaders {
   const headers: ReplyHeaders = {};
   for (const name of PASSED_HEADERS) {
     const value = upstream[name];
-    if (value !== undefined) headers[name] = value;
+    if (value !== undefined) headers[name] = typeof value === 'string' ? asBytes(value) : value;
   }
   return headers;
+}
+
+/** Undici reads header values as UTF-8; Node writes them byte by byte and throws at what is no byte. */
+function asBytes(value: string): string {
+  return /[^\0-\xff]/.test(value) ? Buffer.from(value, 'utf8').toString('latin1') : value;
 }
 
 export class Relay {
@@ -104,6 +109,7 @@ export class Relay {
 
   #cutOff(): void {
     if (!this.#hasLeft) this.#sink.cut();
+    this.#hasLeft = true;
     void this.#readAhead.close();
     this.#finish('cut');
   }
