@@ -1,4 +1,5 @@
 // Faults that a storm must notice: each replaces one piece of sound source with a plausible mistake.
+import type { StormOptions } from './storm.ts';
 
 export interface Plant {
   file: string;
@@ -6,6 +7,8 @@ export interface Plant {
   faulty: string;
   /** What the storm's report must complain about. */
   breaks: RegExp;
+  /** The storm that brings it to light. */
+  weather?: Partial<StormOptions>;
 }
 
 export const PLANTS: Readonly<Record<string, Plant>> = {
@@ -14,6 +17,7 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
     sound: 'stopDrain = deps.clock.after(deps.drainMs, () => exchange.abort());',
     faulty: 'lease.release();',
     breaks: /I1/,
+    weather: { faultShare: 0, leaverShare: 0.5, latencyMs: 30, accounts: 10, openAtOnce: 20 },
   },
   'sent again after a reset': {
     file: '/src/accounts/outcome-table.ts',
@@ -30,8 +34,17 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
   },
   'no rest after an end that was not seen': {
     file: '/src/dispatch/attempt.ts',
-    sound: 'endedMs + NOTICE_MS',
-    faulty: '0',
+    sound: 'restUntilMs: isEndUnseen ?',
+    faulty: 'restUntilMs: isEndUnseen && request.id === "" ?',
     breaks: /I1/,
+    weather: {
+      requests: 300,
+      faultShare: 0,
+      leaverShare: 0.3,
+      latencyMs: 250,
+      drainMs: 20,
+      accounts: 10,
+      openAtOnce: 20,
+    },
   },
 };

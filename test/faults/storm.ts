@@ -23,6 +23,10 @@ export interface StormOptions {
   faultShare?: number;
   /** Share of clients that leave at a random moment. */
   leaverShare?: number;
+  /** How long NovelAI takes for each. */
+  latencyMs?: number;
+  /** How long an account stays taken after its client left. */
+  drainMs?: number;
   seed?: number;
 }
 
@@ -56,13 +60,15 @@ export async function runStorm({
   openAtOnce = 300,
   faultShare = 0.05,
   leaverShare = 0.03,
+  latencyMs = 4,
+  drainMs = 400,
   seed = 7,
 }: StormOptions): Promise<StormReport> {
   const startedMs = performance.now();
   const dir = mkdtempSync(join(tmpdir(), 'proxy-storm-'));
   const accounts = madeUpAccounts(accountCount);
   const simulator = await startSimulator({
-    fixedLatencyMs: 4,
+    fixedLatencyMs: latencyMs,
     cannedAnswerBytes: 3000,
     accounts,
     truthLimit: requests * 3,
@@ -93,7 +99,7 @@ export async function runStorm({
       FIRST_BYTE_TIMEOUT: '400ms',
       IDLE_TIMEOUT: '1s',
       UPSTREAM_TIMEOUT: '3s',
-      DRAIN_TIMEOUT: '400ms',
+      DRAIN_TIMEOUT: `${drainMs}ms`,
       QUEUE_TIMEOUT: '20m',
       QUEUE_LIMIT_PER_CLIENT: '100000',
       SHUTDOWN_TIMEOUT: '5s',
@@ -117,7 +123,8 @@ export async function runStorm({
         headers: { authorization: `Bearer ${tokens[index % clients]}`, 'content-type': 'application/json' },
         agent,
         onRequest: (outgoing) => {
-          if (isLeaver) setTimeout(() => outgoing.destroy(), random() * 120);
+          // Who leaves before having asked has made no request.
+          if (isLeaver) outgoing.once('finish', () => setTimeout(() => outgoing.destroy(), random() * 120));
         },
       }).then(
         () => (answered += 1),
