@@ -18,6 +18,8 @@ export class Booking {
   readonly #deps: BookingDeps;
   readonly #ledger: Ledger;
   #quotedAnlas: number;
+  /** Where it was last sent. */
+  #account: Account | undefined;
   #hasEnded = false;
 
   private constructor(request: GenerationRequest, deps: BookingDeps, ledger: Ledger, quotedAnlas: number) {
@@ -43,11 +45,11 @@ export class Booking {
         clientName: client.name,
         endpoint: endpointId,
         model: facts.model,
-        action: facts.action,
-        width: facts.widthPx,
-        height: facts.heightPx,
-        steps: facts.steps,
-        samples: facts.samples,
+        action: facts.action ?? facts.tool,
+        width: whole(facts.widthPx),
+        height: whole(facts.heightPx),
+        steps: whole(request.slot === 'text' ? facts.tokens : facts.steps),
+        samples: whole(facts.samples),
         costAnlas,
         images: imagesOf(request),
         limits: client,
@@ -68,6 +70,7 @@ export class Booking {
    */
   async markSent(account: Account): Promise<void> {
     const { subscription } = account.balance;
+    this.#account = account;
     this.#quotedAnlas = account.balance.priceOf(this.#request.work) ?? this.#quotedAnlas;
     const reservation = await orUnavailable(
       this.#ledger.markSent(this.#request.id, {
@@ -95,6 +98,12 @@ export class Booking {
     });
   }
 
+  /** Holds what it may have cost, and has the balance looked at, which is what tells. */
+  async #hold(attemptId: string): Promise<void> {
+    await this.#ledger.hold(attemptId);
+    if (this.#quotedAnlas > 0) void this.#account?.balance.refresh();
+  }
+
   #write(outcome: Outcome, attemptId: string): Promise<void> {
     switch (outcome) {
       case 'succeeded':
@@ -106,7 +115,7 @@ export class Booking {
       case 'failed_upstream_charged':
         return this.#ledger.settle(attemptId, { outcome, chargedAnlas: this.#quotedAnlas });
       case 'unknown':
-        return this.#ledger.hold(attemptId);
+        return this.#hold(attemptId);
       default:
         return this.#ledger.release(attemptId, outcome);
     }
@@ -116,7 +125,15 @@ export class Booking {
 /** Images that a request makes, as the budget by day counts them. */
 function imagesOf({ slot, facts: { billable, samples } }: GenerationRequest): number {
   if (slot !== 'image' || billable.kind === 'encode-vibe' || billable.kind === 'nothing') return 0;
-  return billable.kind === 'generate' ? Math.max(Math.ceil(samples ?? 1), 1) : 1;
+  return billable.kind === 'generate' ? Math.max(whole(samples) ?? 1, 1) : 1;
+}
+
+/** Far above anything NovelAI takes. */
+const MOST_OF_ANYTHING = 1e6;
+
+/** A client may write any number; the ledger keeps whole ones, and none that makes no sense. */
+function whole(value: number | undefined): number | undefined {
+  return value !== undefined && Math.abs(value) <= MOST_OF_ANYTHING ? Math.ceil(value) : undefined;
 }
 
 async function orUnavailable<T>(work: Promise<T>): Promise<T> {

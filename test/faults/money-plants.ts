@@ -19,8 +19,8 @@ export const CHARGES_PLANTS: Readonly<Record<string, Plant>> = {
   },
   'an unknown charge is given back': {
     file: '/src/dispatch/booking.ts',
-    sound: 'this.#ledger.hold(attemptId)',
-    faulty: "this.#ledger.release(attemptId, 'failed_upstream_free')",
+    sound: 'await this.#ledger.hold(attemptId);',
+    faulty: "await this.#ledger.release(attemptId, 'failed_upstream_free');",
     breaks: /charges: NovelAI took/,
   },
   'the price of an Opus account, wherever it was sent': {
