@@ -5,9 +5,11 @@ import type { AccountPool } from './accounts/account-pool.ts';
 import type { AccountConfig } from './config/config.ts';
 import type { HoldingTimes } from './dispatch/holding-times.ts';
 import type { WorkQueue } from './dispatch/work-queue.ts';
+import type { AttemptRow } from './ledger/attempt.ts';
 import type { Recovery } from './ledger/recovery.ts';
 import type { Clock } from './lib/clock.ts';
 import { ENDPOINTS } from './novelai/endpoints.ts';
+import type { Workload } from './scheduler/estimates.ts';
 import type { Log } from './telemetry/log.ts';
 
 export interface AccountRosterDeps {
@@ -82,20 +84,38 @@ export class AccountRoster {
   /** Rests the accounts on which an earlier run's last request may still be running (design section 13). */
   restAfterCrash({ lastSent }: Pick<Recovery, 'lastSent'>): void {
     const { pool, holdingTimes, clock } = this.#deps;
-    for (const { account: name, sent_at_ms: sentAtMs, endpoint, model, width, height, steps, samples } of lastSent) {
+    for (const attempt of lastSent) {
+      const { account: name, sent_at_ms: sentAtMs, endpoint } = attempt;
       const account = pool.accounts.find((candidate) => candidate.name === name);
       const slot = ENDPOINTS.find(({ id }) => id === endpoint)?.slot;
       if (!account || sentAtMs === null || slot === undefined || slot === 'none') continue;
-      const longestMs = holdingTimes.longestOfMs({
-        kind:
-          slot === 'text' ? 'text' : endpoint === 'generate-image-stream' ? 'generate' : endpoint.replace('-image', ''),
-        model: model ?? '',
-        pixels: (width ?? 0) * (height ?? 0),
-        steps: steps ?? 0,
-        samples: samples ?? 1,
-      });
+      const longestMs = holdingTimes.longestOfMs(slot === 'text' ? textWork(attempt) : imageWork(attempt));
       const leftMs = Math.min(sentAtMs + longestMs - clock.wallMs(), longestMs);
       if (leftMs > 0) account.restUntil(slot, clock.monotonicMs() + leftMs);
     }
   }
+}
+
+/** The most tokens that NovelAI's own text endpoints make for anybody (contract 3.10). */
+const MOST_TOKENS = 250;
+/** Director tools work on about a megapixel, whatever they are sent, for as long as 28 steps take (contract 3.5, 7.2). */
+const TOOL_PIXELS = 1_048_576;
+const TOOL_STEPS = 28;
+
+/** What the ledger still knows of a text, as the estimates take it: where it does not know, the longest. */
+function textWork({ model, steps }: AttemptRow): Workload {
+  return { kind: 'text', model: model ?? '', pixels: 0, steps: steps ?? MOST_TOKENS, samples: 1 };
+}
+
+function imageWork({ endpoint, model, action, width, height, steps, samples }: AttemptRow): Workload {
+  const isTool = endpoint === 'augment-image';
+  const kind = endpoint.startsWith('generate-image') ? 'generate' : endpoint.replace('-image', '');
+  const pixels = (width ?? 0) * (height ?? 0);
+  return {
+    kind: action === 'bg-removal' ? action : kind,
+    model: model ?? '',
+    pixels: isTool ? Math.max(pixels, TOOL_PIXELS) : pixels,
+    steps: isTool ? TOOL_STEPS : (steps ?? 0),
+    samples: samples ?? 1,
+  };
 }

@@ -19,9 +19,11 @@ export interface RequestToReserve {
   /** Id in the endpoint table, such as `generate-image`. */
   endpoint: string;
   model?: string | undefined;
+  /** Of a generation; of a Director tool its name. */
   action?: string | undefined;
   width?: number | undefined;
   height?: number | undefined;
+  /** For text the most tokens asked for. */
   steps?: number | undefined;
   samples?: number | undefined;
   /** What to set aside: the price on the account it will most likely go to; {@link Sending} may change it. */

@@ -13,8 +13,9 @@ export interface Recovery {
   /** What had been sent without an end: now `held`, or released where its price was 0. */
   cutOff: readonly AttemptRow[];
   /**
-   * When each account was last sent something that NovelAI may not have finished, and what it was: until that is surely over,
-   * the account must rest (design section 13). Covers {@link cutOff} and what was held before.
+   * When each account was last sent something to each endpoint that NovelAI may not have finished, and what it was: until that
+   * is surely over, the account must rest (design section 13). Covers {@link cutOff} and what was held before. By endpoint, since
+   * pictures and text run beside each other: a text sent last says nothing of a picture sent before.
    */
   lastSent: readonly AttemptRow[];
 }
@@ -55,14 +56,15 @@ export async function recoverAttempts(store: Store, { liveOwners, nowMs }: Recov
     cutOff.push(...batch.cutOff);
   }
   const held = await store.read((db) => heldAttempts(db));
-  return { released, cutOff, lastSent: latestOfEachAccount([...held, ...cutOff]) };
+  return { released, cutOff, lastSent: latestOfEachKind([...held, ...cutOff]) };
 }
 
-function latestOfEachAccount(attempts: readonly AttemptRow[]): AttemptRow[] {
+function latestOfEachKind(attempts: readonly AttemptRow[]): AttemptRow[] {
   const latest = new Map<string, AttemptRow>();
   for (const attempt of attempts) {
-    const known = latest.get(attempt.account ?? '');
-    if (!known || (known.sent_at_ms ?? 0) < (attempt.sent_at_ms ?? 0)) latest.set(attempt.account ?? '', attempt);
+    const kind = `${attempt.account}/${attempt.endpoint}`;
+    const known = latest.get(kind);
+    if (!known || (known.sent_at_ms ?? 0) < (attempt.sent_at_ms ?? 0)) latest.set(kind, attempt);
   }
   return [...latest.values()];
 }
