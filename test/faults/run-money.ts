@@ -1,8 +1,9 @@
-// Runs one of the money trials and prints its report as JSON: `node test/faults/run-money.ts charges REQUESTS` or `... kill SECONDS`.
-// Exit code 1 when the books were wrong.
+// Runs one of the money trials and prints its report as JSON: `node test/faults/run-money.ts charges REQUESTS`, or
+// `... kill SECONDS [LEAST_LIFE_MS LONGEST_LIFE_MS [PLANT]]`. Exit code 1 when the books were wrong.
 import { runCharges } from './charges.ts';
+import { runKill } from './kill.ts';
 
-const [trial, amount] = process.argv.slice(2);
+const [trial, amount, leastLifeMs = 5000, longestLifeMs = 20_000, plant] = process.argv.slice(2);
 const size = Number(amount);
 // Over a planted fault a trial may never end by itself.
 const watchdog = setTimeout(
@@ -12,7 +13,10 @@ const watchdog = setTimeout(
   },
   trial === 'charges' ? 60_000 + size * 40 : 120_000 + size * 1000,
 );
-const report = await runCharges({ requests: size });
+const report =
+  trial === 'charges'
+    ? await runCharges({ requests: size })
+    : await runKill({ seconds: size, lifeMs: [Number(leastLifeMs), Number(longestLifeMs)], plant });
 clearTimeout(watchdog);
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
 process.exit(report.problems.length > 0 ? 1 : 0);
