@@ -37,14 +37,19 @@ export class HoldingTimes {
 
 function workload({
   slot,
-  facts: { billable, model, widthPx, heightPx, steps, samples },
+  facts: { billable, model, widthPx, heightPx, steps, samples, tokens },
 }: GenerationRequest): Workload {
   const tool = billable.kind === 'augment' ? billable.tool : billable.kind;
   return {
     kind: slot === 'text' ? 'text' : tool === 'bg-removal' ? tool : billable.kind,
     model: model ?? '',
-    pixels: (widthPx ?? 0) * (heightPx ?? 0),
-    steps: steps ?? 0,
-    samples: samples ?? 1,
+    pixels: amount(widthPx) * amount(heightPx),
+    steps: amount(slot === 'text' ? tokens : steps),
+    samples: amount(samples) || 1,
   };
+}
+
+/** A client may write anything; what is no sane number tells nothing about the time it takes. */
+function amount(value: number | undefined): number {
+  return value !== undefined && value > 0 && value < 1e6 ? value : 0;
 }

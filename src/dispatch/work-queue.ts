@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import { ProxyError } from '../lib/proxy-error.ts';
 import { FairScheduler, type Assignment, type Submission } from '../scheduler/fair-scheduler.ts';
 import type { GenerationRequest, RequestingClient } from './generation-request.ts';
+import { noOutlookError } from './no-outlook-error.ts';
 
 export interface WorkQueueOptions {
   pool: AccountPool;
@@ -32,6 +33,13 @@ interface Waiter {
   refuse: (error: ProxyError) => void;
 }
 
+/** Requests that wait and that the same accounts could serve. */
+interface WaitingClass {
+  kind: SlotKind;
+  work: WorkClass;
+  count: number;
+}
+
 interface Slot {
   slotId: string;
   account: Account;
@@ -46,9 +54,11 @@ export class WorkQueue {
   readonly #slots = new Map<string, Slot>();
   readonly #classes = new Map<string, WorkClass>();
   readonly #waiters = new Map<string, Waiter>();
+  readonly #waitingClasses = new Map<string, WaitingClass>();
   readonly #limitPerClient: number;
   /** The settings under which each client was last seen; those it has now replace them as it comes. */
   readonly #clients = new Map<string, RequestingClient>();
+  #isReviewDue = false;
   #isStopped = false;
   #stopExpiry: () => void = () => undefined;
   #expiryAtMs = Infinity;
@@ -91,6 +101,7 @@ export class WorkQueue {
         this.#schedulers[slot.kind].removeSlot(slotId);
       }
     this.#dispatchAll();
+    this.#reviewWaiters();
   }
 
   /** To be told of every change of an account's state, balance or health. */
@@ -107,11 +118,13 @@ export class WorkQueue {
     // Which account is the cheapest able one depends on all of them.
     for (const kind of SLOT_KINDS) this.#schedulers[kind].invalidateEligibility();
     this.#dispatchAll();
+    this.#reviewWaiters();
   }
 
   /**
    * Waits for a slot of an account that may serve the request.
-   * @throws {ProxyError} when it is refused at once, its deadline passes, its client leaves, or the service stops.
+   * @throws {ProxyError} when it is refused at once, its deadline passes, its client leaves, no account can serve it any more,
+   * or the service stops.
    */
   enter(request: GenerationRequest, estimateMs: number): Promise<Lease> {
     return new Promise((grant, refuse) => {
@@ -135,9 +148,10 @@ export class WorkQueue {
         refuse(refusal(submission));
         return;
       }
-      this.#waiters.set(jobId, { request, grant, refuse });
+      this.#addWaiter({ request, grant, refuse });
       request.sink.onGone(() => this.#onClientGone(request));
       scheduler.dispatch();
+      this.#reviewWaiters();
       this.#armExpiry();
     });
   }
@@ -146,9 +160,10 @@ export class WorkQueue {
   reenter(request: GenerationRequest, lease: Lease): Promise<Lease> {
     return new Promise((grant, refuse) => {
       const isBack = !this.#isStopped && request.sink.isOpen && this.#schedulers[request.slot].requeue(request.id);
-      if (isBack) this.#waiters.set(request.id, { request, grant, refuse });
+      if (isBack) this.#addWaiter({ request, grant, refuse });
       lease.release({ isUsed: false });
       if (!isBack) refuse(new ProxyError(this.#isStopped ? 'proxy_stopping' : 'client_left'));
+      this.#reviewWaiters();
       this.#armExpiry();
     });
   }
@@ -157,11 +172,8 @@ export class WorkQueue {
   stop(): void {
     this.#isStopped = true;
     this.#stopExpiry();
-    for (const [jobId, { request, refuse }] of this.#waiters) {
-      this.#schedulers[request.slot].cancel(jobId);
-      refuse(new ProxyError('proxy_stopping', { retryAfterMs: STOPPING_RETRY_MS }));
-    }
-    this.#waiters.clear();
+    for (const { request } of this.#waiters.values())
+      this.#turnAway(request, new ProxyError('proxy_stopping', { retryAfterMs: STOPPING_RETRY_MS }));
   }
 
   /** Requests that hold an account now. */
@@ -190,9 +202,8 @@ export class WorkQueue {
   }
 
   #onAssign(kind: SlotKind, { jobId, slotId, leaseId, waitedMs }: Assignment): void {
-    const waiter = this.#waiters.get(jobId);
+    const waiter = this.#takeWaiter(jobId);
     const slot = this.#slots.get(slotId);
-    this.#waiters.delete(jobId);
     const scheduler = this.#schedulers[kind];
     const release = ({ isUsed = true }: { isUsed?: boolean } = {}) => {
       if (scheduler.release(slotId, isUsed ? { leaseId } : { leaseId, isCharged: false })) scheduler.dispatch();
@@ -201,12 +212,55 @@ export class WorkQueue {
     else release({ isUsed: false });
   }
 
-  #onClientGone({ id, slot }: GenerationRequest): void {
-    const waiter = this.#waiters.get(id);
+  #onClientGone(request: GenerationRequest): void {
+    this.#turnAway(request, new ProxyError('client_left'));
+  }
+
+  /** Takes a request out of the queue; does nothing when it does not wait. */
+  #turnAway({ id, slot }: GenerationRequest, error: ProxyError): void {
+    const waiter = this.#takeWaiter(id);
     if (!waiter) return;
-    this.#waiters.delete(id);
     this.#schedulers[slot].cancel(id);
-    waiter.refuse(new ProxyError('client_left'));
+    waiter.refuse(error);
+  }
+
+  #addWaiter(waiter: Waiter): void {
+    const { id, slot, work } = waiter.request;
+    this.#waiters.set(id, waiter);
+    const key = `${slot} ${work.key}`;
+    const waiting = this.#waitingClasses.get(key);
+    if (waiting) waiting.count += 1;
+    else this.#waitingClasses.set(key, { kind: slot, work, count: 1 });
+  }
+
+  #takeWaiter(jobId: string): Waiter | undefined {
+    const waiter = this.#waiters.get(jobId);
+    if (!waiter) return undefined;
+    this.#waiters.delete(jobId);
+    const key = `${waiter.request.slot} ${waiter.request.work.key}`;
+    const waiting = this.#waitingClasses.get(key);
+    if (waiting && (waiting.count -= 1) === 0) this.#waitingClasses.delete(key);
+    return waiter;
+  }
+
+  /** Soon, since an account with new settings is taken off and put to work again in one go. */
+  #reviewWaiters(): void {
+    if (this.#isReviewDue) return;
+    this.#isReviewDue = true;
+    queueMicrotask(() => {
+      this.#isReviewDue = false;
+      this.#refuseHopeless();
+    });
+  }
+
+  /** Tells those who wait for what no account can serve any more at once, rather than when their time is over (design 13). */
+  #refuseHopeless(): void {
+    for (const { kind, work } of this.#waitingClasses.values()) {
+      const outlook = this.#pool.outlook(work, kind);
+      if (outlook.isServable) continue;
+      for (const { request } of this.#waiters.values())
+        if (request.slot === kind && request.work.key === work.key) this.#turnAway(request, noOutlookError(outlook));
+    }
   }
 
   #dispatchAll(): void {
@@ -241,8 +295,7 @@ export class WorkQueue {
     this.#expiryAtMs = Infinity;
     for (const kind of SLOT_KINDS)
       for (const jobId of this.#schedulers[kind].expire()) {
-        const waiter = this.#waiters.get(jobId);
-        this.#waiters.delete(jobId);
+        const waiter = this.#takeWaiter(jobId);
         waiter?.refuse(
           new ProxyError('proxy_queue_timeout', {
             retryAfterMs: this.#schedulers[kind].retryAfterMs(waiter.request.client.id, waiter.request.work.key),
