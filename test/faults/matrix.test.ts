@@ -1,0 +1,57 @@
+// The matrix of stages and endings, printed as a table.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { cellNames, EVENTS, matrixTable, runCell, STAGES, type Cell, type CellName } from './matrix.ts';
+
+const AT_ONCE = 4;
+const CELLS = cellNames();
+
+/** An `error` event in the middle of a stream that was begun with 200 (contract 3.2), which NovelAI did not charge. */
+function isFreeErrorEvent({ stage, event, isCharged }: CellName): boolean {
+  return event === 'upstream error' && isCharged === false && stage !== 'queued' && stage !== 'sent';
+}
+
+async function play(t: TestContext, names: readonly CellName[]): Promise<Cell[]> {
+  const compileCacheDir = mkdtempSync(join(tmpdir(), 'proxy-matrix-cache-'));
+  t.after(() => rmSync(compileCacheDir, { recursive: true, force: true }));
+  const cells = new Map<CellName, Cell>();
+  // The slow ones first: a charge that was not made is certain only when NovelAI surely has finished.
+  const waiting = names.toSorted((a, b) => Number(b.isCharged === false) - Number(a.isCharged === false));
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (let name = waiting.shift(); name; name = waiting.shift())
+        cells.set(name, await runCell(name, compileCacheDir));
+    }),
+  );
+  const played = names.flatMap((name) => cells.get(name) ?? []);
+  for (const line of matrixTable(played)) t.diagnostic(line);
+  return played;
+}
+
+function problemsOf(cells: readonly Cell[]): string[] {
+  return cells.flatMap(({ stage, event, problems }) => problems.map((problem) => `${stage}, ${event}: ${problem}`));
+}
+
+test('every stage crossed with every ending, the ledger equals the truth', async (t) => {
+  const cells = await play(
+    t,
+    CELLS.filter((name) => !isFreeErrorEvent(name)),
+  );
+  assert.deepEqual(problemsOf(cells), []);
+  const crossings = new Set(cells.map(({ stage, event }) => `${stage}, ${event}`));
+  assert.equal(crossings.size, STAGES.length * EVENTS.length);
+  // A matrix in which nothing was charged, or nothing was unknown, would show nothing.
+  assert.ok(cells.filter(({ truth }) => truth > 0).length > 20);
+  assert.ok(cells.filter(({ outcome }) => outcome === 'unknown, proved').length > 8);
+});
+
+test(
+  'an error event inside a 200 that NovelAI did not charge, the ledger equals the truth',
+  { todo: 'such a stream counts as a success and is settled at its price; the next balance shows it as drift' },
+  async (t) => {
+    assert.deepEqual(problemsOf(await play(t, CELLS.filter(isFreeErrorEvent))), []);
+  },
+);
