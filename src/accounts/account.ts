@@ -139,9 +139,14 @@ export class Account {
     return this.session.state === 'refused' || this.session.state === 'failing';
   }
 
+  /** Whether it was ejected and the next request decides whether it is well again: more than one would be too many. */
+  get isOnProbation(): boolean {
+    return this.#guard.outUntilMs !== undefined && this.#guard.state(this.#deps.clock.monotonicMs()) === 'in';
+  }
+
   /** A generation is about to be sent. */
   onSend(): void {
-    this.#guard.onSend();
+    if (this.#guard.onSend()) this.#changed();
   }
 
   /** A generation's exchange ended: applies what it says about the account. */

@@ -44,6 +44,8 @@ interface Slot {
   slotId: string;
   account: Account;
   kind: SlotKind;
+  /** Of the account's slots of this kind; from 0. */
+  index: number;
 }
 
 /** Work classes are few (one per distinct price); forgotten ones would only cost a look-up that nobody makes. */
@@ -82,7 +84,7 @@ export class WorkQueue {
     for (const kind of SLOT_KINDS)
       for (let index = 0; index < account.concurrency; index += 1) {
         const slotId = `${account.name}/${kind}/${index}`;
-        this.#slots.set(slotId, { slotId, account, kind });
+        this.#slots.set(slotId, { slotId, account, kind, index });
         this.#schedulers[kind].addSlot(slotId, {
           capability: account.balance.anlas ?? 0,
           canServe: (classKey) => {
@@ -106,11 +108,11 @@ export class WorkQueue {
 
   /** To be told of every change of an account's state, balance or health. */
   onAccountChange(account: Account): void {
-    for (const { slotId, account: owner, kind } of this.#slots.values()) {
+    for (const { slotId, account: owner, kind, index } of this.#slots.values()) {
       if (owner !== account) continue;
       const { state, untilMs } = account.availability(kind);
       this.#schedulers[kind].updateSlot(slotId, {
-        isAvailable: state === 'ready',
+        isAvailable: state === 'ready' && (index === 0 || !account.isOnProbation),
         capability: account.balance.anlas ?? 0,
         ...(untilMs !== undefined && { availableAtMs: untilMs }),
       });
