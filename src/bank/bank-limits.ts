@@ -18,5 +18,5 @@ export const DEFAULT_BANK_LIMITS: Readonly<BankLimits> = Object.freeze({
   answerBytes: 64 * 1024 ** 2,
   keepMs: 24 * 3_600_000,
   lostConnectionMs: 5 * 60_000,
-  memoryBytes: 32 * 1024 ** 2,
+  memoryBytes: 16 * 1024 ** 2,
 });

@@ -121,7 +121,7 @@ const schema = z.object({
   DRAIN_TIMEOUT: positiveDuration.prefault('60s'),
   SHUTDOWN_TIMEOUT: positiveDuration.prefault('200s'),
   ACCOUNT_GAP: duration.prefault('0ms'),
-  READ_AHEAD_MEMORY: size.prefault('32mb'),
+  READ_AHEAD_MEMORY: size.prefault('8mb'),
   LOG_DIR: z.string().default('logs'),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `expected one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   LOG_MAX_SIZE: size.prefault('10m'),

@@ -76,6 +76,8 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
     hasEnded = true;
     stopTotalTimer();
     stopStepTimer();
+    // It holds the head's bytes, and with them a whole read of 64 KiB, for as long as a slow client holds on to this exchange.
+    controller = undefined;
     return true;
   }
 

@@ -1,9 +1,10 @@
 // Tests of the configuration: what is read, what is refused, and that no message tells a secret.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { parseEnv } from 'node:util';
 import { ConfigError, missingIdentities, readConfig, type Environment } from '../../../src/config/load-config.ts';
 
 const SECRET = 'Tr0ub4dor-made-up';
@@ -54,11 +55,18 @@ test('config, the least that is needed gives every documented default', () => {
     drainMs: 60_000,
     shutdownMs: 200_000,
     accountGapMs: 0,
-    readAheadBytes: 32 * 1024 ** 2,
+    readAheadBytes: 8 * 1024 ** 2,
   });
   assert.equal(config.log.maxSizeBytes, 10 * 1024 ** 2);
   assert.equal(config.log.maxFiles, 5);
   assert.equal(config.showsAccount, false);
+});
+
+test('config, the defaults are those that .env.example tells of', () => {
+  const told = parseEnv(readFileSync(new URL('../../../.env.example', import.meta.url), 'utf8'));
+  const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== ''));
+  assert.ok(Object.keys(given).length > 15);
+  assert.deepEqual(readConfig({ ...LEAST, ...given }), readConfig(LEAST));
 });
 
 test('config, is frozen to its depths', () => {
