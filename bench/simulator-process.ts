@@ -10,6 +10,7 @@ export interface SimulatorProcess {
   imageUrl: string;
   textUrl: string;
   apiUrl: string;
+  state(): Promise<{ openRequests: number }>;
   totals(): Promise<TruthTotals>;
   accounts(): Promise<(AccountTruth & { utilisation: number })[]>;
   /** Every kept request, oldest first. */
@@ -34,6 +35,7 @@ export async function startSimulatorProcess(options: SimulatorOptions): Promise<
   const ask = async <T>(path: string, method = 'GET') => (await fetch(controlUrl + path, { method })).json() as T;
   return {
     ...urls,
+    state: () => ask<{ openRequests: number }>('/state'),
     totals: async () => (await ask<{ totals: TruthTotals }>('/truth')).totals,
     accounts: async () => (await ask<{ accounts: (AccountTruth & { utilisation: number })[] }>('/truth')).accounts,
     rows: () => ask<TruthRow[]>(`/truth/rows?limit=${MOST_ROWS}`),
