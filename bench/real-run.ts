@@ -161,7 +161,7 @@ function mean(values: readonly number[]): number {
 }
 
 const LARGE: Run = { accounts: 8, requests: 2000, clients: 20, latencyMs: 300 };
-const SMALL: Run = { accounts: 3, requests: 300, clients: 10, latencyMs: 100 };
+const SMALL: Run = { accounts: 3, requests: 300, clients: 10, latencyMs: 300 };
 console.log(`Answers of ${answerBytes} bytes.\n`);
 const large = await run(LARGE);
 const small = await run(SMALL);
