@@ -10,6 +10,8 @@ export interface Attempt extends SendResult {
   relay: Relay;
 }
 
+/** A header beyond all measure must not take an account out of use until the next restart. */
+const LONGEST_RETRY_AFTER_MS = 3_600_000;
 /** A connection cut from this side takes a moment to be noticed at the other. */
 const NOTICE_MS = 500;
 
@@ -91,5 +93,6 @@ function effectOn(
 /** Reads `Retry-After` in seconds; the date form is not used by NovelAI. */
 function readRetryAfterMs(header: string | string[] | undefined): number | undefined {
   const seconds = Number(header);
-  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : undefined;
+  if (header === undefined || !Number.isFinite(seconds) || seconds < 0) return undefined;
+  return Math.min(seconds * 1000, LONGEST_RETRY_AFTER_MS);
 }

@@ -226,6 +226,23 @@ test('429, waits for the account in its old place, ahead of those that came late
   assert.equal(all.ended.find(({ requestId }) => requestId === first.request.id)?.sends, 2);
 });
 
+test('429, Retry-After is a floor, up to an hour; what is no number of seconds is ignored', async () => {
+  for (const [header, seconds] of [
+    ['7', 7],
+    ['0', 1],
+    ['99999999999', 3600],
+    ['soon', 1],
+    ['-5', 1],
+    ['Infinity', 1],
+  ] as const) {
+    const all = new DispatchUnderTest();
+    const { novelai, account } = await all.add('a', OPUS);
+    await serve(all);
+    await generations(novelai)[0]!.answer({ status: 429, headers: { 'retry-after': header }, body: '{}' });
+    assert.equal(account.availability('image').untilMs, all.clock.monotonicMs() + seconds * 1000, header);
+  }
+});
+
 test('429, however often is no change of account', async () => {
   const all = new DispatchUnderTest();
   const { novelai } = await all.add('a', OPUS);
