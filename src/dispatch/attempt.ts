@@ -1,5 +1,6 @@
 // One attempt on one account: sends, passes the answer on as it comes, and applies to the account what the answer says of it.
 import type { AccountEffect } from '../accounts/outcome-table.ts';
+import { afterPatiently } from '../lib/patient-timer.ts';
 import { ownHeaders, type Passage } from './passage.ts';
 import { passedHeaders, Relay } from './relay.ts';
 import { send, type SendResult } from './send.ts';
@@ -43,7 +44,7 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
           // NovelAI keeps an account locked when its client leaves; it stays taken until the answer, or the drain limit.
           exchange.resume();
           stopDrain();
-          stopDrain = deps.clock.after(deps.drainMs, () => exchange.abort());
+          stopDrain = afterPatiently(deps.clock, deps.drainMs, () => exchange.abort());
         });
       },
       receiver: {

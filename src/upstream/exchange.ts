@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import type { Clock } from '../lib/clock.ts';
+import { afterPatiently } from '../lib/patient-timer.ts';
 import { classifyFailure, ExchangeAborted, type ExchangeFailure } from './exchange-failure.ts';
 
 export interface ExchangeRequest {
@@ -58,10 +59,10 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
   let abortReason: ExchangeAborted | undefined;
   let lastByteMs = 0;
 
-  const stopTotalTimer = clock.after(totalMs, () => abort('total_timeout'));
+  const stopTotalTimer = afterPatiently(clock, totalMs, () => abort('total_timeout'));
   /** Connecting, then the first byte, then silence: one at a time. */
   let stopStepTimer =
-    connectMs === undefined ? () => undefined : clock.after(connectMs, () => abort('connect_timeout'));
+    connectMs === undefined ? () => undefined : afterPatiently(clock, connectMs, () => abort('connect_timeout'));
 
   function abort(kind: ExchangeAborted['kind']): void {
     if (hasEnded || abortReason) return;
@@ -89,7 +90,7 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
   function watchSilence(): void {
     const leftMs = controller?.paused ? idleMs : lastByteMs + idleMs - clock.monotonicMs();
     if (leftMs <= 0) abort('idle_timeout');
-    else stopStepTimer = clock.after(leftMs, watchSilence);
+    else stopStepTimer = afterPatiently(clock, leftMs, watchSilence);
   }
 
   try {
@@ -114,7 +115,7 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
           }
           stopStepTimer();
           wasSent = true;
-          stopStepTimer = clock.after(firstByteMs, () => abort('first_byte_timeout'));
+          stopStepTimer = afterPatiently(clock, firstByteMs, () => abort('first_byte_timeout'));
           observer.onSent();
         },
         onResponseStart(_controller, status, headers) {

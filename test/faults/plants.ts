@@ -14,7 +14,7 @@ export interface Plant {
 export const PLANTS: Readonly<Record<string, Plant>> = {
   'freed when the client leaves': {
     file: '/src/dispatch/attempt.ts',
-    sound: 'stopDrain = deps.clock.after(deps.drainMs, () => exchange.abort());',
+    sound: 'stopDrain = afterPatiently(deps.clock, deps.drainMs, () => exchange.abort());',
     faulty: 'lease.release();',
     breaks: /I1/,
     weather: { faultShare: 0, leaverShare: 0.5, latencyMs: 30, accounts: 10, openAtOnce: 20 },
