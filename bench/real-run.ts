@@ -10,7 +10,7 @@ import { newClientToken } from '../src/lib/random-text.ts';
 import { call, sha256 } from '../test/support/http-client.ts';
 import { startProxyProcess } from '../test/support/proxy-process.ts';
 import { generationBody, madeUpAccounts } from '../test/support/stack.ts';
-import { startSimulatorProcess } from './simulator-process.ts';
+import { startSimulatorProcess } from '../test/support/simulator-process.ts';
 import { quantile, report, type Target } from './targets.ts';
 
 interface Run {

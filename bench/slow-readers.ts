@@ -5,7 +5,7 @@ import { Agent, request, type IncomingMessage } from 'node:http';
 import { call } from '../test/support/http-client.ts';
 import { startProxyProcess, type ProxyProcess } from '../test/support/proxy-process.ts';
 import { generationBody, madeUpAccounts } from '../test/support/stack.ts';
-import { startSimulatorProcess, type SimulatorProcess } from './simulator-process.ts';
+import { startSimulatorProcess, type SimulatorProcess } from '../test/support/simulator-process.ts';
 import { report } from './targets.ts';
 
 const READERS = 200;

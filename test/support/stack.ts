@@ -10,6 +10,7 @@ import {
 } from '../../simulator/simulator.ts';
 import { createService, type ComposedService } from '../../src/compose.ts';
 import { readConfig } from '../../src/config/load-config.ts';
+import type { Clock } from '../../src/lib/clock.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { openLog } from '../../src/telemetry/log.ts';
 import { call, type Answer, type CallOptions } from './http-client.ts';
@@ -26,6 +27,8 @@ export interface StackOptions {
   clients?: number;
   /** Does not wait until every account can serve. */
   isUnready?: boolean;
+  /** The service's clock. */
+  clock?: Clock;
 }
 
 export interface Stack {
@@ -79,7 +82,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     ...options.environment,
   });
   const logHandle = await openLog({ ...config.log, isTerminal: false, hasConsole: false });
-  const service = await createService(config, { log: logHandle.log });
+  const service = await createService(config, { log: logHandle.log, ...(options.clock && { clock: options.clock }) });
   const address = await service.start();
   const stack: Stack = {
     simulator,

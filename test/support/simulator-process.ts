@@ -1,11 +1,12 @@
-// The simulator as a process of its own, so that a bench's figures do not hold its work; read over its control API.
+// The simulator as a process of its own, so that nothing it does holds up who is measured, and nothing that holds up others holds
+// up NovelAI; read over its control API.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { startSimulator, type SimulatorOptions } from '../simulator/simulator.ts';
-import type { AccountTruth, TruthRow, TruthTotals } from '../simulator/truth-log.ts';
+import { startSimulator, type SimulatorOptions } from '../../simulator/simulator.ts';
+import type { AccountTruth, TruthRow, TruthTotals } from '../../simulator/truth-log.ts';
 
-/** What a bench asks of it. */
+/** What benches and tests ask of it. */
 export interface SimulatorProcess {
   imageUrl: string;
   textUrl: string;
