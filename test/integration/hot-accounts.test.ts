@@ -6,7 +6,7 @@ import type { Account } from '../../src/accounts/account.ts';
 import { call, type Answer } from '../support/http-client.ts';
 import { generationBody, madeUpAccounts, startStack, until, type Stack } from '../support/stack.ts';
 
-const LATENCY_MS = 800;
+const LATENCY_MS = 400;
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 
 async function start(context: TestContext, accounts: number): Promise<Stack> {
