@@ -11,6 +11,13 @@ import type { DispatchDeps } from './passage.ts';
 /** How long a client waits before it tries a ledger again that cannot be written. */
 const LEDGER_RETRY_MS = 10_000;
 
+/** An account makes no more of V5 than this between two slow readings of its balance, at some 17 pictures a percent (contract 3.9). */
+const LOW_ALLOWANCE_PERCENT = 6;
+/** Below this, each picture may be the last free one. */
+const LAST_ALLOWANCE_PERCENT = 2;
+/** A reading that takes longer is not waited for. */
+const READING_LIMIT_MS = 5000;
+
 type BookingDeps = Pick<DispatchDeps, 'ledger' | 'pool' | 'log' | 'clock'>;
 
 export class Booking {
@@ -69,6 +76,7 @@ export class Booking {
    * @throws {ProxyError} when the price there is beyond the budget, or the ledger cannot be written.
    */
   async markSent(account: Account): Promise<void> {
+    await this.#readAllowance(account);
     const { subscription } = account.balance;
     this.#account = account;
     this.#quotedAnlas = account.balance.priceOf(this.#request.work) ?? this.#quotedAnlas;
@@ -96,6 +104,21 @@ export class Booking {
     this.#write(outcome, id).catch((error: unknown) => {
       this.#deps.log.error({ requestId: id, outcome, err: error }, 'the ledger did not take the end of a request');
     });
+  }
+
+  /**
+   * Has the balance read first where the V5 allowance decides the price and may have run out, or grown again, unseen: a picture
+   * itself does not tell whether it was charged.
+   */
+  async #readAllowance({ balance }: Account): Promise<void> {
+    const { opus, opusWithoutAllowance } = this.#request.work.costAnlas;
+    const allowance = balance.subscription?.allowance;
+    if (!allowance || opus === opusWithoutAllowance || allowance.percent > LOW_ALLOWANCE_PERCENT) return;
+    const isEndNear = allowance.percent < LAST_ALLOWANCE_PERCENT && !allowance.isNegative;
+    const { promise: isLate, resolve } = Promise.withResolvers<void>();
+    const stopTimer = this.#deps.clock.after(READING_LIMIT_MS, resolve);
+    await Promise.race([isEndNear ? balance.refresh() : balance.refreshIfStale(), isLate]);
+    stopTimer();
   }
 
   /** Holds what it may have cost, and has the balance looked at, which is what tells. */

@@ -140,7 +140,7 @@ export async function runCharges({
 
 /**
  * Opus and Tablet in turn. The Opus accounts run out of Anlas in the middle, so that work then costs more than before; so do some
- * of the others. Some have bought Anlas, and one Opus has no V5 allowance left.
+ * of the others. Some have bought Anlas, and some Opus accounts have little or no V5 allowance.
  */
 function mixedAccounts(count: number, requests: number): SimulatedAccount[] {
   const plenty = requests * 40;
@@ -155,10 +155,22 @@ function mixedAccounts(count: number, requests: number): SimulatedAccount[] {
       tier: isOpus ? 3 : 1,
       fixedAnlas: hasFew ? few : plenty,
       purchasedAnlas: hasBought ? few : 0,
-      allowancePercent: index === 2 ? 0 : 100,
+      allowancePercent: V5_ALLOWANCES[index] ?? 100,
     };
   });
 }
+
+/** In percent, at some 17 pictures each. */
+const V5_ALLOWANCES: Readonly<Record<number, number>> = {
+  0: 0.2,
+  2: 0,
+  4: 0.5,
+  6: 0.1,
+  8: 1,
+  10: 0.4,
+  12: 0.3,
+  14: 0.8,
+};
 
 function nameOf(index: number): string {
   return `acc-${index + 1}`;
