@@ -256,8 +256,8 @@ test('limits, first byte: cut when it is late, as sent', async (context) => {
 });
 
 test('limits, first byte: a slow one within its limit is never cut, however short the idle and connect limits are', async (context) => {
-  const server = await startRawServer(context, (socket) => void setTimeout(() => socket.write(OK), 300));
-  const seen = start(agent(context), server.url, { limits: { connectMs: 100, firstByteMs: 3000, idleMs: 50 } });
+  const server = await startRawServer(context, (socket) => void setTimeout(() => socket.write(OK), 600));
+  const seen = start(agent(context), server.url, { limits: { connectMs: 400, firstByteMs: 4000, idleMs: 100 } });
   await seen.ended;
   assert.equal(seen.steps.at(-1), 'end');
 });
@@ -274,9 +274,9 @@ test('limits, idle: silence in the middle of an answer is cut', async (context) 
 test('limits, idle: an answer that trickles on is never cut for silence', async (context) => {
   const server = await startRawServer(context, (socket) => {
     socket.write('HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n');
-    for (let byte = 1; byte <= 12; byte += 1) setTimeout(() => socket.write('x'), 25 * byte);
+    for (let byte = 1; byte <= 12; byte += 1) setTimeout(() => socket.write('x'), 50 * byte);
   });
-  const seen = start(agent(context), server.url, { limits: { idleMs: 150 } });
+  const seen = start(agent(context), server.url, { limits: { idleMs: 450 } });
   await seen.ended;
   assert.equal(seen.body, 'x'.repeat(12));
   assert.equal(seen.steps.at(-1), 'end');
