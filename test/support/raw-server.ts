@@ -11,10 +11,14 @@ export interface RawServer {
   received: string[];
 }
 
-/** Listens on a free port until the test ends; `onRequest` runs when the head of a request has come in. */
+/**
+ * Listens on a free port until the test ends; `onRequest` runs when the head of a request has come in, `onConnection` before the
+ * first byte, for what is no HTTP.
+ */
 export async function startRawServer(
   context: TestContext,
   onRequest: (socket: Socket, requestNumber: number) => void,
+  onConnection: (socket: Socket) => void = () => undefined,
 ): Promise<RawServer> {
   const raw: RawServer = { url: '', port: 0, sockets: [], received: [] };
   let requests = 0;
@@ -23,6 +27,7 @@ export async function startRawServer(
     raw.received[index] = '';
     let seen = 0;
     socket.on('error', () => undefined);
+    onConnection(socket);
     socket.on('data', (chunk) => {
       raw.received[index] += chunk.toString('latin1');
       for (let end = raw.received[index]!.indexOf('\r\n\r\n', seen); end !== -1;) {

@@ -90,12 +90,12 @@ test('connections, a tunnel that is refused is proof that nothing was sent', asy
 test('connections, a SOCKS proxy with a login leads to the host', async (context) => {
   const target = await startRawServer(context, (socket) => socket.write(OK));
   const logins: string[] = [];
-  const proxy = await startRawServer(context, () => undefined);
-  const connections = openConnections(context);
-  const waiting = get(connections, `socks5://owner:made-up@127.0.0.1:${proxy.port}`, target.url);
-  while (proxy.sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  speakSocks(proxy.sockets[0]!, target, logins);
-  const answer = await waiting;
+  const proxy = await startRawServer(
+    context,
+    () => undefined,
+    (socket) => speakSocks(socket, target, logins),
+  );
+  const answer = await get(openConnections(context), `socks5://owner:made-up@127.0.0.1:${proxy.port}`, target.url);
   assert.ok(answer.isAnswer && answer.body.toString() === 'ok', JSON.stringify(answer));
   assert.deepEqual(logins, ['owner:made-up']);
 });
