@@ -9,7 +9,7 @@ import { CHARGES_PLANTS } from './money-plants.ts';
 const RUNNER = fileURLToPath(new URL('run-money.ts', import.meta.url));
 /** The full number is for CI and the curious: MONEY_REQUESTS=10000. */
 const REQUESTS = Number(process.env['MONEY_REQUESTS'] ?? 1500);
-const PLANTED_REQUESTS = 400;
+const PLANTED_REQUESTS = 300;
 
 function run(requests: number, plant?: string) {
   return runTrial<ChargesReport>(RUNNER, ['charges', String(requests)], plant);

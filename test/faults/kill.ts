@@ -27,6 +27,8 @@ export interface KillOptions {
   accounts?: number;
   clients?: number;
   seed?: number;
+  /** How long generations last, as a multiple of NovelAI's own times. */
+  latencyFactor?: number;
   /** A fault to plant in the service. */
   plant?: string | undefined;
 }
@@ -84,7 +86,8 @@ const KINDS = [
 ] as const;
 /** Generations last 0.5 to 6 s, so that most kills cut several off and a restart is quicker than many of them. */
 const LATENCY_FACTOR = 0.6;
-const UPSTREAM_TIMEOUT_MS = 8000;
+/** Longer than the longest of them at NovelAI's own pace. */
+const UPSTREAM_TIMEOUT_MS = 13_500;
 /** The service looks again every 15 s, and is sure after the limit above. Over a planted fault the books may never come to rest. */
 const SETTLE_LIMIT_MS = 60_000;
 const PLANTED_SETTLE_LIMIT_MS = 3000;
@@ -98,6 +101,7 @@ export async function runKill({
   accounts: accountCount = 12,
   clients = 20,
   seed = 5,
+  latencyFactor = LATENCY_FACTOR,
   plant,
 }: KillOptions): Promise<KillReport> {
   const startedMs = performance.now();
@@ -110,10 +114,14 @@ export async function runKill({
     fixedAnlas: 1_000_000,
   }));
   const emails = new Map(accounts.map(({ email }, index) => [`acc-${index + 1}`, email]));
-  const simulator = await startSimulator({ latencyFactor: LATENCY_FACTOR, cannedAnswerBytes: 20_000, accounts, seed });
+  const simulator = await startSimulator({ latencyFactor, cannedAnswerBytes: 20_000, accounts, seed });
   planFaults(simulator);
   const tokens = Array.from({ length: 4 }, () => newClientToken());
-  const proxy = new KillableProxy({ dir, plant, environment: environmentFor(simulator, emails, accounts, tokens) });
+  const environment = {
+    ...environmentFor(simulator, emails, accounts, tokens),
+    UPSTREAM_TIMEOUT: `${UPSTREAM_TIMEOUT_MS * latencyFactor}ms`,
+  };
+  const proxy = new KillableProxy({ dir, plant, environment });
   const load = new Load({ proxy, tokens, seed });
   const problems: string[] = [];
   const kills: KillRow[] = [];
@@ -189,7 +197,6 @@ function environmentFor(
     NOVELAI_IMAGE_URL: simulator.imageUrl,
     NOVELAI_TEXT_URL: simulator.textUrl,
     NOVELAI_API_URL: simulator.apiUrl,
-    UPSTREAM_TIMEOUT: `${UPSTREAM_TIMEOUT_MS}ms`,
     SHUTDOWN_TIMEOUT: '10s',
   };
 }
