@@ -27,6 +27,8 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
     const { last, lease } = await tryAccounts(passage, firstLease);
     // NovelAI is done with it; the client may still be reading what was read ahead.
     lease.release({ isUsed: last.sentMs !== undefined });
+    // The account's next request goes first: that one stands between NovelAI and its work, this one only between answer and log.
+    await new Promise((resolve) => setImmediate(resolve));
     await conclude(passage, last);
   } catch (error) {
     refuse(passage, error);

@@ -132,6 +132,7 @@ export class Ledger {
     try {
       await this.#store.write((tx) => sendAttempt({ tx, store: this.#store, atMs }, attemptId, sending), {
         // The account stands idle meanwhile.
+        isUrgent: true,
         isDurable: quotedAnlas > 0 || sending.balanceBefore === undefined,
       });
       return { isGranted: true, attemptId };

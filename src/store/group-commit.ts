@@ -41,10 +41,15 @@ export class GroupCommit {
     this.#options = options;
   }
 
-  add<T>(work: (tx: Queries) => Promise<T>, { isDurable = true }: WriteOptions = {}): Promise<T> {
+  add<T>(work: (tx: Queries) => Promise<T>, { isDurable = true, isUrgent = false }: WriteOptions = {}): Promise<T> {
     if (this.#isClosed) return Promise.reject(new StoreUnavailableError('closed'));
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ work, isDurable, resolve: (value) => resolve(value as T), reject });
+      const item: Item = { work, isDurable, resolve: (value) => resolve(value as T), reject };
+      if (isUrgent) {
+        this.#begin([item]);
+        return;
+      }
+      this.#queue.push(item);
       this.#running ??= this.#run();
     });
   }
@@ -61,10 +66,15 @@ export class GroupCommit {
       // Everything else that this turn of the loop brings joins the same transaction.
       await new Promise((resolve) => setImmediate(resolve));
       // Not waited for: while one batch is on its way to the disk, the next one is already being written.
-      const batch = this.#runBatch(this.#queue.splice(0, MAX_BATCH)).finally(() => this.#batches.delete(batch));
-      this.#batches.add(batch);
+      this.#begin(this.#queue.splice(0, MAX_BATCH));
     } while (this.#queue.length > 0);
     this.#running = undefined;
+  }
+
+  /** One that is still writing its transaction is waited for. */
+  #begin(items: Item[]): void {
+    const batch = this.#runBatch(items).finally(() => this.#batches.delete(batch));
+    this.#batches.add(batch);
   }
 
   async #runBatch(items: Item[]): Promise<void> {

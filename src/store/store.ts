@@ -11,6 +11,8 @@ export interface WriteOptions {
    * the death of this process, but perhaps not a power cut. For what may be lost with the power, at no harm.
    */
   isDurable?: boolean;
+  /** Whether somebody stands idle for it: then it does not wait for others that could share its commit. */
+  isUrgent?: boolean;
 }
 
 export interface Store {

@@ -72,6 +72,23 @@ onBothEngines('store', (database) => {
     assert.deepEqual(await keyIds(await open()), ['kept', 'kept too']);
   });
 
+  test('urgent writes among others, each stored once, and one that throws takes nothing with it', async () => {
+    const { store } = await database.openEmpty();
+    const writes = Array.from({ length: 60 }, (_, index) =>
+      store.write((tx) => addKey(tx, `k${index}`), { isUrgent: index % 2 === 0, isDurable: index % 3 === 0 }),
+    );
+    const failing = store.write(
+      async (tx) => {
+        await addKey(tx, 'undone');
+        throw new Error('made to fail');
+      },
+      { isUrgent: true },
+    );
+    await assert.rejects(failing, /made to fail/);
+    await Promise.all(writes);
+    assert.deepEqual(new Set(await keyIds(store)), new Set(Array.from({ length: 60 }, (_, index) => `k${index}`)));
+  });
+
   test('closing, finishes what was begun and refuses what comes after', async () => {
     const { store, open } = await database.openEmpty();
     const writes = Array.from({ length: 20 }, (_, index) => store.write((tx) => addKey(tx, `k${index}`)));
