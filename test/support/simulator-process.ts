@@ -16,6 +16,8 @@ export interface SimulatorProcess {
   accounts(): Promise<(AccountTruth & { utilisation: number })[]>;
   /** Every kept request, oldest first. */
   rows(): Promise<TruthRow[]>;
+  /** Gives a session token without a login. */
+  issueToken(email: string): Promise<string>;
   /** Forgets what happened so far. */
   forget(): Promise<void>;
   stop(): Promise<void>;
@@ -33,13 +35,15 @@ export async function startSimulatorProcess(options: SimulatorOptions): Promise<
     'imageUrl' | 'textUrl' | 'apiUrl' | 'controlUrl',
     string
   >;
-  const ask = async <T>(path: string, method = 'GET') => (await fetch(controlUrl + path, { method })).json() as T;
+  const ask = async <T>(path: string, method = 'GET', body?: unknown) =>
+    (await fetch(controlUrl + path, { method, ...(body !== undefined && { body: JSON.stringify(body) }) })).json() as T;
   return {
     ...urls,
     state: () => ask<{ openRequests: number }>('/state'),
     totals: async () => (await ask<{ totals: TruthTotals }>('/truth')).totals,
     accounts: async () => (await ask<{ accounts: (AccountTruth & { utilisation: number })[] }>('/truth')).accounts,
     rows: () => ask<TruthRow[]>(`/truth/rows?limit=${MOST_ROWS}`),
+    issueToken: async (email) => (await ask<{ accessToken: string }>('/tokens', 'POST', { email })).accessToken,
     async forget() {
       await ask('/truth', 'DELETE');
     },
