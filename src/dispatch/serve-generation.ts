@@ -28,13 +28,19 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
     // NovelAI is done with it; the client may still be reading what was read ahead.
     lease.release({ isUsed: last.sentMs !== undefined });
     // The account's next request goes first: that one stands between NovelAI and its work, this one only between answer and log.
-    await new Promise((resolve) => setImmediate(resolve));
+    await twoTurns();
     await conclude(passage, last);
   } catch (error) {
     refuse(passage, error);
   }
   settle(passage);
   return passage.record;
+}
+
+/** In the first turn of the event loop undici looks whether the connection is still good, and sends the next request on it. */
+async function twoTurns(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 /**
