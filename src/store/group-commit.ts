@@ -1,5 +1,5 @@
 // Lets many small writes share one SQLite transaction, and keeps one that fails from harming the others.
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Kysely } from 'kysely';
 import type { Schema } from './schema.ts';
 import type { Queries, WriteOptions } from './store.ts';
@@ -18,6 +18,8 @@ interface Item {
 /** What became of one item inside its transaction. */
 type Result = { item: Item; isOk: true; value: unknown } | { item: Item; isOk: false; error: unknown };
 
+class CannotBegin extends Error {}
+
 export interface GroupCommitOptions {
   database: DatabaseSync;
   db: Kysely<Schema>;
@@ -26,19 +28,23 @@ export interface GroupCommitOptions {
 }
 
 /**
- * Writes that arrive in one turn of the event loop run one after the other in one transaction, each inside a savepoint. An item
- * that throws is rolled back alone. When SQLite itself gives up the transaction (disk full, read-only), nothing of the batch is
- * stored, and each item gets one more chance in a transaction of its own.
+ * Writes that arrive in one turn of the event loop run one after the other in one transaction. When one of them throws, which is
+ * rare, nothing of the batch is stored, and each item gets one more chance in a transaction of its own: so what an item does
+ * beside its queries must bear being done twice.
  */
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
   readonly #batches = new Set<Promise<void>>();
+  readonly #beginStatement: StatementSync;
+  readonly #commitStatement: StatementSync;
   #queue: Item[] = [];
   #running: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
+    this.#beginStatement = options.database.prepare('begin immediate');
+    this.#commitStatement = options.database.prepare('commit');
   }
 
   add<T>(work: (tx: Queries) => Promise<T>, { isDurable = true, isUrgent = false }: WriteOptions = {}): Promise<T> {
@@ -97,54 +103,35 @@ export class GroupCommit {
 
   async #resultsOf(items: Item[]): Promise<Result[]> {
     try {
-      const together = await this.#transact(items);
-      if (together) return together;
-      const alone: Result[] = [];
-      for (const item of items) alone.push(...((await this.#transact([item])) ?? []));
-      return alone;
+      return await this.#transact(items);
     } catch (error) {
-      return items.map((item) => ({ item, isOk: false, error }));
+      // Another process writes, or nothing can be written: no item would fare better alone, and each try may block.
+      if (error instanceof CannotBegin) return items.map((item) => ({ item, isOk: false, error: error.cause }));
+      if (items.length === 1) return items.map((item) => ({ item, isOk: false, error }));
     }
+    const alone: Result[] = [];
+    for (const item of items) alone.push(...(await this.#resultsOf([item])));
+    return alone;
   }
 
-  /** Gives one result for each item, or undefined when SQLite gave up the transaction and single items may yet succeed. */
-  #transact(items: Item[]): Promise<Result[] | undefined> {
+  /** @throws what an item threw, or SQLite; then nothing is stored. */
+  #transact(items: Item[]): Promise<Result[]> {
     const { database, db } = this.#options;
-    const isAlone = items.length === 1;
     return db.connection().execute(async (connection) => {
       try {
-        database.exec('begin immediate');
-      } catch (error) {
-        // Another process writes, or nothing can be written: no item would fare better alone, and each try may block.
-        return items.map((item) => ({ item, isOk: false, error }));
+        this.#beginStatement.run();
+      } catch (cause) {
+        throw new CannotBegin('The transaction cannot begin.', { cause });
       }
       try {
         const results: Result[] = [];
-        for (const item of items) {
-          const result = await this.#runItem(item, connection, isAlone);
-          if (!result.isOk && !database.isTransaction) throw result.error;
-          results.push(result);
-        }
-        database.exec('commit');
+        for (const item of items) results.push({ item, isOk: true, value: await item.work(connection) });
+        this.#commitStatement.run();
         return results;
       } catch (error) {
         if (database.isTransaction) database.exec('rollback');
-        return isAlone ? items.map((item) => ({ item, isOk: false, error })) : undefined;
+        throw error;
       }
     });
-  }
-
-  async #runItem(item: Item, connection: Queries, isAlone: boolean): Promise<Result> {
-    const { database } = this.#options;
-    if (!isAlone) database.exec('savepoint item');
-    try {
-      const value = await item.work(connection);
-      if (!isAlone) database.exec('release item');
-      return { item, isOk: true, value };
-    } catch (error) {
-      if (isAlone) throw error;
-      if (database.isTransaction) database.exec('rollback to item; release item');
-      return { item, isOk: false, error };
-    }
   }
 }

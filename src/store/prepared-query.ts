@@ -1,5 +1,6 @@
 // Builds a query once and runs it many times: putting one together costs more than SQLite takes to run it.
 import type { Compilable, CompiledQuery } from 'kysely';
+import { NodeSqliteAdapter } from './node-sqlite-dialect.ts';
 import type { Queries } from './store.ts';
 
 /** Stands for a value that is given at each run. */
@@ -11,7 +12,10 @@ class Slot {
   }
 }
 
-/** Runs the query on a transaction, with the values for its slots. */
+/**
+ * Runs the query with the values for its slots, on a transaction or a connection that the caller holds: on SQLite it runs at
+ * once, whoever else may be at the database.
+ */
 export type PreparedQuery<Values, Row> = (db: Queries, values: Values) => Promise<Row[]>;
 
 /**
@@ -34,7 +38,9 @@ export function prepareQuery<Values extends object, Row>(
     const parameters = query.parameters.map((parameter) =>
       parameter instanceof Slot ? (values as Record<string, unknown>)[parameter.name] : parameter,
     );
-    const { rows } = await db.executeQuery<Row>({ ...query, parameters });
+    const filled: CompiledQuery<Row> = { ...query, parameters };
+    if (adapter instanceof NodeSqliteAdapter) return adapter.runNow(filled);
+    const { rows } = await db.executeQuery<Row>(filled);
     return rows;
   };
 }
