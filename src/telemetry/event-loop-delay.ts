@@ -1,0 +1,44 @@
+// How late the event loop comes to its work: what a blocked loop costs every request at once.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Gauge, type Registry } from 'prom-client';
+
+type DelayHistogram = ReturnType<typeof monitorEventLoopDelay>;
+
+const RESOLUTION_MS = 20;
+const QUANTILES = [0.5, 0.9, 0.99, 1] as const;
+const NANOSECONDS = 1e9;
+
+export class EventLoopDelay {
+  readonly #histogram: DelayHistogram;
+
+  /** Each scrape gives the time since the one before. */
+  constructor(name: string, register: Registry) {
+    const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+    this.#histogram = histogram;
+    const gauge = new Gauge({
+      name,
+      help: 'Delay of the event loop since the last scrape, seconds; quantile 1 is the greatest.',
+      labelNames: ['quantile'],
+      registers: [register],
+      collect() {
+        for (const quantile of QUANTILES) gauge.set({ quantile: String(quantile) }, delaySeconds(histogram, quantile));
+        histogram.reset();
+      },
+    });
+  }
+
+  start(): void {
+    this.#histogram.enable();
+  }
+
+  stop(): void {
+    this.#histogram.disable();
+  }
+}
+
+/** Node measures the whole time between two of its timers, the resolution included. */
+function delaySeconds(histogram: DelayHistogram, quantile: number): number {
+  if (histogram.count === 0) return 0;
+  const nanoseconds = quantile === 1 ? histogram.max : histogram.percentile(quantile * 100);
+  return Math.max(0, nanoseconds / NANOSECONDS - RESOLUTION_MS / 1000);
+}
