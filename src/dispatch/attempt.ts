@@ -31,6 +31,7 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
       token,
       onSent() {
         record.sends += 1;
+        lease.onSent?.();
       },
       onExchange(exchange) {
         relay.onRoom = () => exchange.resume();
@@ -73,6 +74,12 @@ function applyToAccount(passage: Passage, { account, kind }: Lease, result: Send
   });
   if (sentMs === undefined) return;
   record.upstreamMs = endedMs - sentMs;
+  deps.metrics?.exchangeEnded({
+    status: result.status,
+    durationMs: record.upstreamMs,
+    isGeneration: true,
+    model: request.facts.model,
+  });
   if (ruling.account === 'success' && !failure) deps.holdingTimes.learn(request, endedMs - sentMs);
 }
 

@@ -1,6 +1,7 @@
 // The last steps towards the client: brings it the answer that stands, or the reason why there is none, and names the outcome.
 import type { Outcome } from '../lib/outcome.ts';
-import { ProxyError, type ProxyErrorCode } from '../lib/proxy-error.ts';
+import { ProxyError } from '../lib/proxy-error.ts';
+import { outcomeOfRefusal } from '../lib/refusal-outcome.ts';
 import type { ExchangeFailure } from '../upstream/exchange-failure.ts';
 import type { Attempt } from './attempt.ts';
 import type { RelayedRequest } from './generation-request.ts';
@@ -49,27 +50,11 @@ export function refuse(passage: Passage<RelayedRequest>, error: unknown): void {
   const refusal = error instanceof ProxyError ? error : new ProxyError('proxy_internal', { cause: error });
   // After a fault of this service's own nobody knows what NovelAI made of what it was sent.
   const isCutOff = refusal.code === 'proxy_internal' && record.sends > 0;
-  record.outcome = isCutOff ? 'unknown' : (OUTCOME_OF_REFUSAL[refusal.code] ?? 'refused_invalid');
+  record.outcome = isCutOff ? 'unknown' : outcomeOfRefusal(refusal.code);
   if (refusal.code === 'proxy_internal')
     deps.log.error({ requestId: request.id, err: refusal.cause ?? refusal }, 'a request failed inside the service');
   answerWith(passage, refusal);
 }
-
-const OUTCOME_OF_REFUSAL: Partial<Record<ProxyErrorCode, Outcome>> = {
-  client_left: 'cancelled_queued',
-  client_queue_full: 'refused_capacity',
-  proxy_queue_full: 'refused_capacity',
-  proxy_queue_timeout: 'expired_queued',
-  proxy_stopping: 'refused_capacity',
-  client_key_conflict: 'refused_invalid',
-  client_answer_lost: 'refused_invalid',
-  policy_budget: 'refused_budget',
-  proxy_ledger_unavailable: 'failed_gateway',
-  policy_impossible: 'impossible',
-  upstream_not_enough_anlas: 'impossible',
-  upstream_no_account: 'refused_capacity',
-  proxy_internal: 'failed_gateway',
-};
 
 function outcomeOfAnswer(passage: Passage<RelayedRequest>, status: number): Outcome {
   if (status < 400) return 'succeeded';

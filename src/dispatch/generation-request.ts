@@ -1,9 +1,10 @@
 // One request for NovelAI, whatever dialect it came in: the only form the dispatch rooms know.
 import type { Band } from '../scheduler/fair-scheduler.ts';
 import type { SlotKind, WorkClass } from '../accounts/work-class.ts';
-import type { Client } from '../clients/client.ts';
+import type { Client, Dialect } from '../clients/client.ts';
 import type { HostRole } from '../config/config.ts';
 import type { RequestFacts } from '../novelai/request-body.ts';
+import type { RequestMessage } from '../telemetry/trace-channels.ts';
 import type { AnswerTap } from './answer-tap.ts';
 import type { ReplyHeaders, ReplySink } from './reply-sink.ts';
 
@@ -24,6 +25,8 @@ export type RequestingClient = Pick<
 /** What is sent to NovelAI and answered with what NovelAI says: a read, or more (`GenerationRequest`). */
 export interface RelayedRequest {
   id: string;
+  /** The form it came in, for the metrics; native when absent. */
+  dialect?: Dialect | undefined;
   client: RequestingClient;
   /** Id in the endpoint table, such as `generate-image`. */
   endpointId: string;
@@ -43,6 +46,8 @@ export interface RelayedRequest {
   notes?: ReplyHeaders | undefined;
   /** Sees NovelAI's answer too, also when the client does not wait for it. */
   tap?: AnswerTap | undefined;
+  /** Where it is watched: what is to be told of it at its end. */
+  trace?: RequestMessage | undefined;
 }
 
 /** A request that takes an account's slot, and so waits in the queue. */

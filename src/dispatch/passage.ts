@@ -5,6 +5,7 @@ import type { AccountPool } from '../accounts/account-pool.ts';
 import type { Outcome } from '../lib/outcome.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { ServiceMetrics } from '../telemetry/service-metrics.ts';
 import type { Booking } from './booking.ts';
 import type { GenerationRequest, RelayedRequest } from './generation-request.ts';
 import type { HoldingTimes } from './holding-times.ts';
@@ -22,6 +23,8 @@ export interface DispatchDeps extends SendDeps {
   holdingTimes: HoldingTimes;
   blame: FaultBlame;
   log: Log;
+  /** Absent in tests of single steps. */
+  metrics?: ServiceMetrics | undefined;
   readAhead: Omit<ReadAheadOptions, 'onRoom'>;
   /** How long an account stays taken after its client left. */
   drainMs: number;

@@ -1,12 +1,11 @@
 // The way of a request, read top to bottom: admit, wait for an account, send, relay, settle.
 import { ProxyError } from '../lib/proxy-error.ts';
-import { admit } from './admit.ts';
-import { attempt, type Attempt } from './attempt.ts';
-import { Booking } from './booking.ts';
-import { conclude, refuse } from './conclude.ts';
+import type { Attempt } from './attempt.ts';
+import { refuse } from './conclude.ts';
 import type { GenerationRequest } from './generation-request.ts';
 import type { DispatchDeps, Passage, RequestRecord } from './passage.ts';
 import { settle } from './settle.ts';
+import { admitted, enterQueue, reenterQueue, watchedAttempt, watchedConclude } from './watched-steps.ts';
 import type { Lease } from './work-queue.ts';
 
 /** A request that NovelAI keeps turning away, account after account, gets the last answer after this many changes. */
@@ -20,16 +19,15 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
     record: { outcome: 'failed_gateway', sends: 0, sizeBytes: 0, isDelivered: false },
   };
   try {
-    admit(passage);
-    passage.booking = await Booking.reserve(request, deps);
+    passage.booking = await admitted(passage);
     if (!request.sink.isOpen) throw new ProxyError('client_left');
-    const firstLease = await deps.queue.enter(request, deps.holdingTimes.estimateMs(request));
+    const firstLease = await enterQueue(passage);
     const { last, lease } = await tryAccounts(passage, firstLease);
     // NovelAI is done with it; the client may still be reading what was read ahead.
     lease.release({ isUsed: last.sentMs !== undefined });
     // The account's next request goes first: that one stands between NovelAI and its work, this one only between answer and log.
     await twoTurns();
-    await conclude(passage, last);
+    await watchedConclude(passage, last);
   } catch (error) {
     refuse(passage, error);
   }
@@ -58,11 +56,11 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
     record.account = account.name;
     const token = account.session.token();
     if (token === undefined) {
-      lease = await deps.queue.reenter(request, lease);
+      lease = await reenterQueue(passage, lease);
       continue;
     }
     await holding(lease, passage.booking?.markSent(account));
-    const last = await holding(lease, attempt(passage, lease, token));
+    const last = await holding(lease, watchedAttempt(passage, lease, token));
     const { action } = last.ruling;
     if (action === 'pass' || action === 'fail' || action === 'other_host') return { last, lease };
     if (action === 'renew_token') {
@@ -84,7 +82,7 @@ async function tryAccounts(passage: Passage, firstLease: Lease): Promise<{ last:
     if (accountChanges > MOST_ACCOUNT_CHANGES || !deps.pool.outlook(request.work, request.slot).isServable)
       return { last, lease };
     await holding(lease, passage.booking?.markUnsent(whyUnsent(last)));
-    lease = await deps.queue.reenter(request, lease);
+    lease = await reenterQueue(passage, lease);
   }
 }
 

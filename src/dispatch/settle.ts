@@ -1,10 +1,12 @@
-// The last step: writes down how a request ended. One line each, constant message, values as fields.
-import type { RelayedRequest } from './generation-request.ts';
-import type { Passage } from './passage.ts';
+// The last step: writes down how a request ended, in the log (one line, constant message, values as fields) and in the metrics.
+import type { RequestMessage } from '../telemetry/trace-channels.ts';
+import type { GenerationRequest, RelayedRequest } from './generation-request.ts';
+import type { Passage, RequestRecord } from './passage.ts';
 
 export function settle({ request, deps, record, booking }: Passage<RelayedRequest>): void {
   booking?.end(record.outcome);
   const { facts } = request;
+  const totalMs = deps.clock.monotonicMs() - request.receivedMs;
   const line = {
     requestId: request.id,
     client: request.client.name,
@@ -17,7 +19,7 @@ export function settle({ request, deps, record, booking }: Passage<RelayedReques
     samples: facts.samples,
     queueWaitMs: round(record.queueWaitMs),
     upstreamMs: round(record.upstreamMs),
-    totalMs: round(deps.clock.monotonicMs() - request.receivedMs),
+    totalMs: round(totalMs),
     status: record.status,
     outcome: record.outcome,
     error: record.errorCode,
@@ -33,6 +35,33 @@ export function settle({ request, deps, record, booking }: Passage<RelayedReques
   };
   if (record.outcome === 'failed_gateway' || record.outcome === 'unknown') deps.log.warn(line, 'request');
   else deps.log.info(line, 'request');
+  deps.metrics?.requestEnded({
+    dialect: request.dialect ?? 'native',
+    endpoint: request.endpointId,
+    client: request.client.name,
+    slot: 'slot' in request ? (request as GenerationRequest).slot : undefined,
+    totalMs,
+    outcome: record.outcome,
+    queueWaitMs: record.queueWaitMs,
+    chargedAnlas: record.chargedAnlas,
+    savedAnlas: record.savedAnlas,
+  });
+  if (request.trace) tellTrace(request.trace, request, record);
+}
+
+function tellTrace(trace: RequestMessage, request: RelayedRequest, record: RequestRecord): void {
+  const { account, outcome, status, errorCode, sends, chargedAnlas } = record;
+  Object.assign(trace, {
+    endpoint: request.endpointId,
+    model: request.facts.model,
+    client: request.client.name,
+    account,
+    outcome,
+    status,
+    errorCode,
+    sends,
+    chargedAnlas,
+  });
 }
 
 function round(ms: number | undefined): number | undefined {

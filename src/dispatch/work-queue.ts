@@ -7,6 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import { ProxyError } from '../lib/proxy-error.ts';
 import { FairScheduler, type Assignment, type Submission } from '../scheduler/fair-scheduler.ts';
 import type { GenerationRequest, RequestingClient } from './generation-request.ts';
+import type { LeaseWatch } from './lease-watch.ts';
 import { noOutlookError } from './no-outlook-error.ts';
 
 export interface WorkQueueOptions {
@@ -15,6 +16,7 @@ export interface WorkQueueOptions {
   /** Most requests that may wait, in all and per client. */
   limit: number;
   limitPerClient: number;
+  watch?: Pick<LeaseWatch, 'watch'> | undefined;
 }
 
 /** The right to use one account's slot until `release`. */
@@ -23,6 +25,8 @@ export interface Lease {
   readonly kind: SlotKind;
   /** From the request's arrival to this lease. */
   readonly waitedMs: number;
+  /** To be called as something is sent on it. */
+  readonly onSent?: () => void;
   /** Gives the slot back; `isUsed` false when nothing was sent, so that the client is not charged for the time. */
   release(options?: { isUsed?: boolean }): void;
 }
@@ -52,6 +56,7 @@ interface Slot {
 export class WorkQueue {
   readonly #pool: AccountPool;
   readonly #clock: Clock;
+  readonly #watch: WorkQueueOptions['watch'];
   readonly #schedulers: Readonly<Record<SlotKind, FairScheduler>>;
   readonly #slots = new Map<string, Slot>();
   readonly #classes = new Map<string, WorkClass>();
@@ -65,7 +70,8 @@ export class WorkQueue {
   #stopExpiry: () => void = () => undefined;
   #expiryAtMs = Infinity;
 
-  constructor({ pool, clock, limit, limitPerClient }: WorkQueueOptions) {
+  constructor({ pool, clock, limit, limitPerClient, watch }: WorkQueueOptions) {
+    this.#watch = watch;
     this.#pool = pool;
     this.#clock = clock;
     this.#limitPerClient = limitPerClient;
@@ -210,8 +216,10 @@ export class WorkQueue {
     const release = ({ isUsed = true }: { isUsed?: boolean } = {}) => {
       if (scheduler.release(slotId, isUsed ? { leaseId } : { leaseId, isCharged: false })) scheduler.dispatch();
     };
-    if (waiter && slot) waiter.grant({ account: slot.account, kind, waitedMs, release });
-    else release({ isUsed: false });
+    if (waiter && slot) {
+      const lease = { account: slot.account, kind, waitedMs, release };
+      waiter.grant(this.#watch?.watch(lease) ?? lease);
+    } else release({ isUsed: false });
   }
 
   #onClientGone(request: GenerationRequest): void {

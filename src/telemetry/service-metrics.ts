@@ -40,6 +40,7 @@ export interface ServiceMetricsOptions {
 
 const PREFIX = 'novelai_proxy_';
 const MOST_CLIENTS = 200;
+const ETA_SAMPLE_MS = 1000;
 const MOST_ACCOUNTS = 500;
 /** Generations take 3 to 30 seconds, streams and upscales longer; refusals are answered in a millisecond. */
 const REQUEST_BUCKETS = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600];
@@ -112,6 +113,7 @@ export class ServiceMetrics {
     ['client'],
     MOST_CLIENTS,
   );
+  #nextEtaSampleMs = 0;
   /** Time in use by account: the sum so far, and since when it is in use now. */
   readonly #busy = new Map<string, { totalMs: number; slots: number; sinceMs: number }>();
 
@@ -160,6 +162,13 @@ export class ServiceMetrics {
 
   dispatchGap(gapMs: number): void {
     this.#gapSeconds.tally(gapMs / 1000);
+  }
+
+  /** Whether a forecast may be made for {@link etaError}: once a second. */
+  isEtaSampleDue(nowMs: number): boolean {
+    if (nowMs < this.#nextEtaSampleMs) return false;
+    this.#nextEtaSampleMs = nowMs + ETA_SAMPLE_MS;
+    return true;
   }
 
   /** `errorMs` above 0: it came to its account earlier than forecast. */

@@ -98,7 +98,7 @@ function watchChannel<Message extends StepMessage>(
 ): () => void {
   const spans = new WeakMap<object, Api.Span>();
   // Runs before the step does; what it gives is the context of all that the step does.
-  channel.start.bindStore(contexts as unknown as AsyncLocalStorage<unknown>, (message) => {
+  channel.start.bindStore(contexts, (message) => {
     const parent = shape.parent?.(message) ?? contexts.getStore() ?? api.ROOT_CONTEXT;
     const span = tracer.startSpan(shape.name(message), { kind: shape.kind }, parent);
     spans.set(message, span);
@@ -121,7 +121,7 @@ function watchChannel<Message extends StepMessage>(
   };
   channel.asyncEnd.subscribe(onEnd);
   return () => {
-    channel.start.unbindStore(contexts as unknown as AsyncLocalStorage<unknown>);
+    channel.start.unbindStore(contexts);
     channel.asyncEnd.unsubscribe(onEnd);
   };
 }

@@ -50,7 +50,7 @@ export async function answerRelayed(arrival: ClientArrival, deps: RelayDeps, lim
 }
 
 async function readArrival(arrival: ClientArrival, { bodyBytes }: RelayLimits): Promise<RelayedRequest> {
-  const { id, client, endpoint, path, request, response, sink, receivedMs } = arrival;
+  const { id, client, endpoint, path, request, response, sink, receivedMs, trace } = arrival;
   const body = await readBody(request, response, Math.min(bodyBytes, endpoint.bodyLimitBytes ?? Infinity));
   const facts = readRequestBody(endpoint.id, request.headers['content-type'], body ?? NO_BODY);
   const allowed = requireFree(client, {
@@ -73,6 +73,7 @@ async function readArrival(arrival: ClientArrival, { bodyBytes }: RelayLimits): 
     work: classify(allowed.facts.billable),
     receivedMs,
     sink,
+    trace,
   };
 }
 

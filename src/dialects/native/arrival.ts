@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Client } from '../../clients/client-registry.ts';
 import type { Endpoint } from '../../novelai/endpoints.ts';
+import type { RequestMessage } from '../../telemetry/trace-channels.ts';
 import type { NativeSink } from './native-sink.ts';
 
 export interface Arrival {
@@ -14,6 +15,8 @@ export interface Arrival {
   path: string;
   /** Monotonic milliseconds. */
   receivedMs: number;
+  /** Where the request is watched. */
+  trace?: RequestMessage | undefined;
 }
 
 /** An arrival whose sender is known. */

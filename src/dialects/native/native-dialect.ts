@@ -4,6 +4,7 @@ import type { Client, ClientRegistry } from '../../clients/client-registry.ts';
 import { readAuthorization } from '../../clients/read-authorization.ts';
 import { ProxyError } from '../../lib/proxy-error.ts';
 import { newRequestId } from '../../lib/random-text.ts';
+import { traceChannels, traced, type RequestMessage } from '../../telemetry/trace-channels.ts';
 import { asProxyError } from '../as-proxy-error.ts';
 import { answerLogin, clientOfSession } from './answer-login.ts';
 import { answerMadeUp } from './answer-made-up.ts';
@@ -40,32 +41,40 @@ export class NativeDialect {
   }
 
   /** Answers one request. Never throws. */
-  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    return traced(
+      traceChannels.request,
+      () => newTrace(request),
+      (trace) => this.#serve(request, response, trace),
+    );
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, trace?: RequestMessage): Promise<void> {
     const { cors, logins, dispatch } = this.#options;
-    const { clock, log } = dispatch;
+    const { clock } = dispatch;
     const receivedMs = clock.monotonicMs();
     cors.apply(request, response);
     if (request.method === 'OPTIONS') {
       cors.answerPreflight(request, response);
       return;
     }
-    const id = newRequestId();
+    const id = trace?.requestId ?? newRequestId();
     const sink = new NativeSink(response);
     let client: Client | undefined;
     try {
       const { found: endpoint, path } = requireEndpoint(request.method ?? 'GET', request.url ?? '/');
-      const arrival = { id, request, response, sink, endpoint, path, receivedMs };
+      const arrival = { id, request, response, sink, endpoint, path, receivedMs, trace };
       if (endpoint.id === 'user-login') {
         // How a client without a token gets one.
         client = await answerLogin(arrival, { logins, clock });
-        logAnswer(log, { ...arrival, client }, clock);
+        logAnswer(dispatch, { ...arrival, client });
         return;
       }
       client = this.#authenticate(request);
       await this.#answer({ ...arrival, client });
     } catch (error) {
       const refusal = asProxyError(error);
-      logRefusal(log, { id, request, client }, refusal);
+      logRefusal(dispatch, { id, request, client, receivedMs, trace }, refusal);
       lingerOverBody(request, response);
       if (sink.isOpen) sink.refuse(refusal, { 'x-request-id': id });
     }
@@ -75,13 +84,13 @@ export class NativeDialect {
   async #answer(arrival: ClientArrival): Promise<void> {
     const { client, endpoint } = arrival;
     const { dispatch, limits, balances } = this.#options;
-    const { clock, log, pool } = dispatch;
+    const { clock, pool } = dispatch;
     switch (endpoint.answers.by) {
       case 'refused':
         throw new ProxyError('policy_endpoint_refused', { message: endpoint.answers.why });
       case 'made-up':
         answerMadeUp(arrival, await shownAccount(client, { pool, balances, clock }));
-        logAnswer(log, arrival, clock);
+        logAnswer(dispatch, arrival);
         return;
       case 'relay':
         await answerRelayed(arrival, dispatch, limits);
@@ -98,4 +107,16 @@ export class NativeDialect {
     if (!client) throw new ProxyError('client_unauthorized');
     return client;
   }
+}
+
+/** What is told of a request where it is watched. */
+function newTrace({ method = 'GET', headers: { traceparent, tracestate } }: IncomingMessage): RequestMessage {
+  const whole = (header: string | string[] | undefined) => (Array.isArray(header) ? header.join(',') : header);
+  return {
+    requestId: newRequestId(),
+    dialect: 'native',
+    method,
+    traceparent: whole(traceparent),
+    tracestate: whole(tracestate),
+  };
 }

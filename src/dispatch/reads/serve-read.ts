@@ -107,6 +107,9 @@ async function attemptRead(passage: Passage<RelayedRequest>, { account, token }:
     },
     deps,
   );
-  if (result.sentMs !== undefined) record.upstreamMs = result.endedMs - result.sentMs;
+  if (result.sentMs !== undefined) {
+    record.upstreamMs = result.endedMs - result.sentMs;
+    deps.metrics?.exchangeEnded({ status: result.status, durationMs: record.upstreamMs, isGeneration: false });
+  }
   return { ...result, relay };
 }
