@@ -7,12 +7,11 @@ import { FaultBlame } from './accounts/fault-blame.ts';
 import type { Service } from './cli/service.ts';
 import { AccountRoster } from './compose-accounts.ts';
 import { openStorage, type Storage } from './compose-storage.ts';
-import type { Config, HostRole } from './config/config.ts';
+import { LiveSettings, reload } from './compose-reload.ts';
+import type { Config } from './config/config.ts';
 import { ConfigError, missingIdentities } from './config/load-config.ts';
 import { registerPriceRoutes } from './dialects/jobs/price-routes.ts';
 import { registerQueueRoutes } from './dialects/jobs/queue-routes.ts';
-import { ConfiguredLogins } from './dialects/native/client-logins.ts';
-import { Cors } from './dialects/native/cors.ts';
 import { NativeDialect } from './dialects/native/native-dialect.ts';
 import type { RelayDeps } from './dialects/native/answer-relayed.ts';
 import { RateLimits } from './clients/rate-limits.ts';
@@ -23,12 +22,11 @@ import { KeptAnswers } from './dispatch/kept/kept-answers.ts';
 import { ReadAccounts } from './dispatch/reads/read-accounts.ts';
 import { SharedAnswers } from './dispatch/reads/shared-answers.ts';
 import { WorkQueue } from './dispatch/work-queue.ts';
+import { Door } from './http/door.ts';
 import { createHttpServer } from './http/http-server.ts';
 import { Budget } from './lib/budget.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
 import type { Log } from './telemetry/log.ts';
-import { Connections } from './upstream/connections.ts';
-import { UpstreamHosts } from './upstream/upstream-hosts.ts';
 
 export interface ServiceOptions {
   log: Log;
@@ -59,12 +57,8 @@ export async function createService(
   const { limits } = config;
   const storage = await openStorage(config, { clock, log });
   const { ledger, bank } = storage;
-  const connections = new Connections({ connectMs: limits.connectMs });
-  const hosts: Record<HostRole, UpstreamHosts> = {
-    image: new UpstreamHosts(config.upstreamUrls.image, clock),
-    text: new UpstreamHosts(config.upstreamUrls.text, clock),
-    api: new UpstreamHosts(config.upstreamUrls.api, clock),
-  };
+  const clients = new ClientRegistry(config.clients, { wallMs: () => clock.wallMs() });
+  const settings = new LiveSettings(config, { clock, clients });
   const pool = new AccountPool();
   const queue = new WorkQueue({ pool, clock, limit: config.queue.limit, limitPerClient: config.queue.limitPerClient });
 
@@ -81,24 +75,37 @@ export async function createService(
       log,
       // Account calls live on the image host: the old one answers them with 400 (contract section 1).
       route: {
-        hosts: hosts.image,
-        dispatcher: connections.for(proxyUrl),
+        get hosts() {
+          return settings.hosts.image;
+        },
+        get dispatcher() {
+          return settings.connections.for(proxyUrl);
+        },
         isProxied: proxyUrl !== undefined,
         clock,
       },
-      gapMs: limits.accountGapMs,
-      onChange: (changed) => queue.onAccountChange(changed),
+      get gapMs() {
+        return settings.limits.accountGapMs;
+      },
+      onChange(changed) {
+        queue.onAccountChange(changed);
+        roster.onChange(changed);
+      },
       mayEject: (candidate) => pool.canSpare(candidate),
       startReading: (name) => ledger.startReading(name),
     }),
   });
-  for (const accountConfig of config.accounts) roster.add(accountConfig);
+  roster.configure(config.accounts);
 
   const keptAnswers = new KeptAnswers({ dir: join(config.dataDir, 'kept'), limitBytes: KEPT_LIMIT_BYTES });
   const dispatch: RelayDeps = {
     clock,
-    hosts,
-    limits,
+    get hosts() {
+      return settings.hosts;
+    },
+    get limits() {
+      return settings.limits;
+    },
     pool,
     queue,
     ledger,
@@ -112,14 +119,17 @@ export async function createService(
       disk: new Budget(SPOOL_LIMIT_BYTES),
       dir: join(config.dataDir, 'spool'),
     },
-    drainMs: limits.drainMs,
-    showsAccount: config.showsAccount,
+    get drainMs() {
+      return settings.limits.drainMs;
+    },
+    get showsAccount() {
+      return settings.config.showsAccount;
+    },
     readAccounts: new ReadAccounts(pool),
     sharedAnswers: new SharedAnswers({ clock }),
     keptAnswers,
     keptUnderWay: new Map(),
   };
-  const clients = new ClientRegistry(config.clients, { wallMs: () => clock.wallMs() });
   const onFailure = (err: unknown) => log.warn({ err }, 'the database could not be read; what was known stays in use');
   const clientWatch = watchClients({
     store: storage.store,
@@ -143,21 +153,31 @@ export async function createService(
     await closeStorage();
     throw new ConfigError(missing);
   }
+  const door = new Door();
   const app = createHttpServer({
     native: new NativeDialect({
       clients,
-      logins: new ConfiguredLogins(config.clients, clients),
+      get logins() {
+        return settings.logins;
+      },
       balances: { availableAnlas: (client) => ledger.availableAnlas(client.id, client) },
-      cors: new Cors(config.corsOrigins),
+      get cors() {
+        return settings.cors;
+      },
       dispatch,
-      limits: { bodyBytes: limits.bodyBytes, queueTimeoutMs: config.queue.timeoutMs },
+      get limits() {
+        return settings.requestLimits;
+      },
+      refusal: () => door.refusal(),
     }),
     health: pool,
     dialects(server) {
       registerQueueRoutes(server, { clients, queue, clock });
       registerPriceRoutes(server, { clients, pool });
     },
-    bodyLimitBytes: limits.bodyBytes,
+    door,
+    clock,
+    bodyLimitBytes: () => settings.limits.bodyBytes,
   });
 
   async function closeStorage(): Promise<void> {
@@ -166,21 +186,13 @@ export async function createService(
     await storage.close();
   }
 
-  /** Waits until nothing is at NovelAI any more, or the time is over. */
+  /** Waits until nothing is at NovelAI any more and everybody has read the answer, or the time is over. */
   async function settleRunning(untilMs: number): Promise<boolean> {
-    while (queue.running > 0) {
-      if (clock.monotonicMs() > untilMs) return false;
+    while (queue.running > 0 || door.inside > 0) {
+      if (clock.monotonicMs() > untilMs) return queue.running === 0;
       await new Promise((resolve) => setTimeout(resolve, STOP_POLL_MS));
     }
     return true;
-  }
-
-  /** Lets clients read their answers to the end, or the time is over. */
-  async function closeDoor(untilMs: number): Promise<void> {
-    const leftMs = Math.max(untilMs - clock.monotonicMs(), 0);
-    const timer = setTimeout(() => app.server.closeAllConnections(), leftMs);
-    await app.close();
-    clearTimeout(timer);
   }
 
   return {
@@ -199,12 +211,16 @@ export async function createService(
       const { address, port, family } = app.server.address() as AddressInfo;
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
     },
+    reload: (next) => reload(next, { settings, clients, roster, queue, holdingTimes, storage, log }),
     async stop() {
+      door.shut();
       queue.stop();
-      const untilMs = clock.monotonicMs() + limits.shutdownMs;
-      const isSettled = await settleRunning(untilMs);
+      const isSettled = await settleRunning(clock.monotonicMs() + settings.limits.shutdownMs);
       pool.close();
-      await Promise.all([closeDoor(untilMs), connections.close(), keptAnswers.close()]);
+      // Whoever has not read the answer by now had the whole shutdown limit for it.
+      const closed = app.close();
+      app.server.closeAllConnections();
+      await Promise.all([closed, settings.close(), keptAnswers.close()]);
       await closeStorage();
       return isSettled;
     },

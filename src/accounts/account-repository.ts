@@ -81,13 +81,18 @@ export class AccountRepository {
   readonly #store: Store;
   readonly #secretBox: SecretBox;
   readonly #clock: Pick<Clock, 'wallMs'>;
-  readonly #environmentNames: ReadonlySet<string>;
+  #environmentNames: ReadonlySet<string>;
 
   constructor({ store, secretBox, clock, environmentNames = [] }: AccountRepositoryOptions) {
     this.#store = store;
     this.#secretBox = secretBox;
     this.#clock = clock;
     this.#environmentNames = new Set(environmentNames);
+  }
+
+  /** Takes over which names the environment now gives. */
+  setEnvironmentNames(names: readonly string[]): void {
+    this.#environmentNames = new Set(names);
   }
 
   async add(account: NewAccount): Promise<StoredAccount> {
@@ -170,7 +175,7 @@ export class AccountRepository {
     if (this.#environmentNames.has(name))
       throw new AccountError(
         code,
-        `"${name}" is an account of the environment, which is changed there (in .env) and takes effect with a restart.`,
+        `"${name}" is an account of the environment, which is changed there (in .env).`,
       );
   }
 

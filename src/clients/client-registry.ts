@@ -25,15 +25,21 @@ interface Entry {
 
 /**
  * Looks clients up by the SHA-256 of their token, so that the time a look-up takes tells nothing about the tokens, and no plain
- * token stays in memory for longer than it must. All clients are held in memory; `replaceStored` brings the database's.
+ * token stays in memory for longer than it must. All clients are held in memory; `replaceStored` brings the database's, and
+ * `replaceConfigured` those of the environment.
  */
 export class ClientRegistry {
-  readonly #fromEnvironment: ReadonlyMap<string, Entry>;
+  #fromEnvironment: ReadonlyMap<string, Entry> = new Map();
   readonly #wallMs: () => number;
   #fromDatabase: ReadonlyMap<string, Entry> = new Map();
 
   constructor(clients: readonly ClientConfig[], { wallMs = Date.now }: ClientRegistryOptions = {}) {
     this.#wallMs = wallMs;
+    this.replaceConfigured(clients);
+  }
+
+  /** Takes over what SERVER_TOKENS now says. Requests that have begun go on, also those of clients that are gone. */
+  replaceConfigured(clients: readonly ClientConfig[]): void {
     this.#fromEnvironment = new Map(
       clients.map(({ name, token }) => {
         registerSecret(token);

@@ -32,12 +32,17 @@ const ID_LENGTH = 12;
 export class ClientRepository {
   readonly #store: Store;
   readonly #clock: Pick<Clock, 'wallMs'>;
-  readonly #environmentNames: ReadonlySet<string>;
+  #environmentNames: ReadonlySet<string>;
 
   constructor({ store, clock, environmentNames = [] }: ClientRepositoryOptions) {
     this.#store = store;
     this.#clock = clock;
     this.#environmentNames = new Set(environmentNames);
+  }
+
+  /** Takes over which names the environment now gives. */
+  setEnvironmentNames(names: readonly string[]): void {
+    this.#environmentNames = new Set(names);
   }
 
   /** Adds a client with a new token. Settings that are not named are {@link DEFAULT_SETTINGS}. */
@@ -137,7 +142,7 @@ export class ClientRepository {
     if (this.#environmentNames.has(name))
       throw new ClientError(
         code,
-        `"${name}" is a client of SERVER_TOKENS, which is changed there (in .env) and takes effect with a restart.`,
+        `"${name}" is a client of SERVER_TOKENS, which is changed there (in .env).`,
       );
   }
 }

@@ -58,7 +58,7 @@ export interface Client extends ClientSettings {
   id: string;
   /** As logs and reports show it. */
   name: string;
-  /** `environment`: of SERVER_TOKENS; it cannot be changed while the service runs. */
+  /** `environment`: of SERVER_TOKENS, and changed there. */
   origin: 'environment' | 'database';
 }
 

@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import * as z from 'zod';
 import { newClientToken } from '../lib/random-text.ts';
 import { parseDurationMs, parseSizeBytes } from '../lib/units.ts';
+import { accountsFile, envFile } from './config-files.ts';
 import { EXPECTED_PROXY_URL, isProxyUrl } from './proxy-url.ts';
 import { LOG_LEVELS, type AccountConfig, type ClientConfig, type Config } from './config.ts';
 
@@ -173,13 +174,13 @@ type Values = z.infer<typeof schema>;
 /** Turns the text of NOVELAI_ACCOUNTS (JSON, or the path of a JSON file) into accounts; adds what is wrong to `faults`. */
 function readFurtherAccounts(text: string, faults: ConfigFault[]): AccountConfig[] {
   const variable = 'NOVELAI_ACCOUNTS';
-  const isInline = text.trimStart().startsWith('[');
+  const file = accountsFile(text);
   let json: unknown;
   try {
-    json = JSON.parse(isInline ? text : readFileSync(resolve(text.trim()), 'utf8').replace(/^\uFEFF/, ''));
+    json = JSON.parse(file === undefined ? text : readFileSync(file, 'utf8').replace(/^\uFEFF/, ''));
   } catch (error) {
     // A JSON error's own words may quote the text, and with it a password; only file errors are told.
-    const why = !isInline && error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
+    const why = file !== undefined && error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
     faults.push({ variable, problem: `expected a JSON array of accounts, or the path of a file that holds one${why}` });
     return [];
   }
@@ -353,7 +354,7 @@ export function readConfig(environment: Environment): Config {
 
 /** Gives the process's own environment over that of `.env` in the working folder, where there is one. The only reader of process.env. */
 export function readEnvironment(): Environment {
-  const file = resolve('.env');
+  const file = envFile();
   const fromFile = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
   return { ...fromFile, ...process.env };
 }

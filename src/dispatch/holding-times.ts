@@ -7,10 +7,15 @@ const SAFETY_FACTOR = 1.5;
 
 export class HoldingTimes {
   readonly #estimates = new HoldingTimeEstimates();
-  readonly #ceilingMs: number;
+  #ceilingMs: number;
 
   /** `ceilingMs`: no exchange is let run longer. */
   constructor({ ceilingMs }: { ceilingMs: number }) {
+    this.#ceilingMs = ceilingMs;
+  }
+
+  /** Changes the ceiling, as UPSTREAM_TIMEOUT changed. */
+  setCeiling(ceilingMs: number): void {
     this.#ceilingMs = ceilingMs;
   }
 

@@ -62,7 +62,11 @@ export class WorkQueue {
   readonly #classes = new Map<string, WorkClass>();
   readonly #waiters = new Map<string, Waiter>();
   readonly #waitingClasses = new Map<string, WaitingClass>();
-  readonly #limitPerClient: number;
+  #limitPerClient: number;
+  /** Leases that are out, by account; also of accounts that were taken off work. */
+  readonly #held = new Map<Account, number>();
+  readonly #formers = new Map<Account, readonly Account[]>();
+  readonly #whenIdle = new Map<Account, () => void>();
   /** The settings under which each client was last seen; those it has now replace them as it comes. */
   readonly #clients = new Map<string, RequestingClient>();
   #isReviewDue = false;
@@ -85,8 +89,19 @@ export class WorkQueue {
     this.#schedulers = { image: newScheduler('image'), text: newScheduler('text') };
   }
 
-  /** Adds an account's slots: as many of each kind as it may run at once. */
-  addAccount(account: Account): void {
+  /** Changes how many may wait, from the next request on; what waits already goes on waiting. */
+  setLimits({ limit, limitPerClient }: Pick<WorkQueueOptions, 'limit' | 'limitPerClient'>): void {
+    this.#limitPerClient = limitPerClient;
+    for (const kind of SLOT_KINDS) this.#schedulers[kind].setMaxQueued(limit);
+    for (const client of this.#clients.values()) this.#setPolicy(client);
+  }
+
+  /**
+   * Adds an account's slots: as many of each kind as it may run at once. They take no work while one of `formers` still has some:
+   * accounts that were taken off work and are the same at NovelAI, which runs one generation at a time (I1).
+   */
+  addAccount(account: Account, { formers = [] }: { formers?: readonly Account[] } = {}): void {
+    if (formers.some((former) => this.#held.has(former))) this.#formers.set(account, formers);
     for (const kind of SLOT_KINDS)
       for (let index = 0; index < account.concurrency; index += 1) {
         const slotId = `${account.name}/${kind}/${index}`;
@@ -102,7 +117,9 @@ export class WorkQueue {
     this.onAccountChange(account);
   }
 
+  /** Takes an account's slots away; what runs on it goes on, and {@link whenIdle} tells when that is over. */
   removeAccount(account: Account): void {
+    this.#formers.delete(account);
     for (const [slotId, slot] of this.#slots)
       if (slot.account === account) {
         this.#slots.delete(slotId);
@@ -118,7 +135,7 @@ export class WorkQueue {
       if (owner !== account) continue;
       const { state, untilMs } = account.availability(kind);
       this.#schedulers[kind].updateSlot(slotId, {
-        isAvailable: state === 'ready' && (index === 0 || !account.isOnProbation),
+        isAvailable: state === 'ready' && !this.#formers.has(account) && (index === 0 || !account.isOnProbation),
         capability: account.balance.anlas ?? 0,
         ...(untilMs !== undefined && { availableAtMs: untilMs }),
       });
@@ -137,7 +154,7 @@ export class WorkQueue {
   enter(request: GenerationRequest, estimateMs: number): Promise<Lease> {
     return new Promise((grant, refuse) => {
       if (this.#isStopped) {
-        refuse(new ProxyError('proxy_stopping', { retryAfterMs: STOPPING_RETRY_MS }));
+        refuse(stoppingError());
         return;
       }
       const { id: jobId, client, slot, work, band, deadlineMs } = request;
@@ -170,7 +187,7 @@ export class WorkQueue {
       const isBack = !this.#isStopped && request.sink.isOpen && this.#schedulers[request.slot].requeue(request.id);
       if (isBack) this.#addWaiter({ request, grant, refuse });
       lease.release({ isUsed: false });
-      if (!isBack) refuse(new ProxyError(this.#isStopped ? 'proxy_stopping' : 'client_left'));
+      if (!isBack) refuse(this.#isStopped ? stoppingError() : new ProxyError('client_left'));
       this.#reviewWaiters();
       this.#armExpiry();
     });
@@ -180,13 +197,20 @@ export class WorkQueue {
   stop(): void {
     this.#isStopped = true;
     this.#stopExpiry();
-    for (const { request } of this.#waiters.values())
-      this.#turnAway(request, new ProxyError('proxy_stopping', { retryAfterMs: STOPPING_RETRY_MS }));
+    for (const { request } of this.#waiters.values()) this.#turnAway(request, stoppingError());
   }
 
   /** Requests that hold an account now. */
   get running(): number {
     return SLOT_KINDS.reduce((sum, kind) => sum + this.#schedulers[kind].stats.running, 0);
+  }
+
+  /** Resolves when nothing runs on an account that was taken off work. */
+  whenIdle(account: Account): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#held.has(account)) this.#whenIdle.set(account, resolve);
+      else resolve();
+    });
   }
 
   stats(kind: SlotKind) {
@@ -214,12 +238,31 @@ export class WorkQueue {
     const slot = this.#slots.get(slotId);
     const scheduler = this.#schedulers[kind];
     const release = ({ isUsed = true }: { isUsed?: boolean } = {}) => {
-      if (scheduler.release(slotId, isUsed ? { leaseId } : { leaseId, isCharged: false })) scheduler.dispatch();
+      if (!scheduler.release(slotId, isUsed ? { leaseId } : { leaseId, isCharged: false })) return;
+      if (slot) this.#countRelease(slot.account);
+      scheduler.dispatch();
     };
+    if (slot) this.#held.set(slot.account, (this.#held.get(slot.account) ?? 0) + 1);
     if (waiter && slot) {
       const lease = { account: slot.account, kind, waitedMs, release };
       waiter.grant(this.#watch?.watch(lease) ?? lease);
     } else release({ isUsed: false });
+  }
+
+  #countRelease(account: Account): void {
+    const left = (this.#held.get(account) ?? 1) - 1;
+    if (left > 0) {
+      this.#held.set(account, left);
+      return;
+    }
+    this.#held.delete(account);
+    this.#whenIdle.get(account)?.();
+    this.#whenIdle.delete(account);
+    for (const [successor, formers] of this.#formers) {
+      if (!formers.includes(account) || formers.some((former) => this.#held.has(former))) continue;
+      this.#formers.delete(successor);
+      this.onAccountChange(successor);
+    }
   }
 
   #onClientGone(request: GenerationRequest): void {
@@ -286,6 +329,10 @@ export class WorkQueue {
   #learnClient(client: RequestingClient): void {
     if (this.#clients.get(client.id) === client) return;
     this.#clients.set(client.id, client);
+    this.#setPolicy(client);
+  }
+
+  #setPolicy(client: RequestingClient): void {
     const policy = queuePolicy(client, { maxQueued: this.#limitPerClient });
     for (const kind of SLOT_KINDS) this.#schedulers[kind].setClient(client.id, policy);
   }
@@ -317,6 +364,10 @@ export class WorkQueue {
 }
 
 const STOPPING_RETRY_MS = 5000;
+
+function stoppingError(): ProxyError {
+  return new ProxyError('proxy_stopping', { retryAfterMs: STOPPING_RETRY_MS });
+}
 
 function refusal({ reason, retryAfterMs }: Extract<Submission, { isAccepted: false }>): ProxyError {
   switch (reason) {

@@ -1,31 +1,48 @@
 // The one port everything comes in on: NovelAI's paths go straight to their dialect, the rest to Fastify.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { asProxyError } from '../dialects/as-proxy-error.ts';
 import { sendError } from '../dialects/native/native-sink.ts';
 import type { NativeDialect } from '../dialects/native/native-dialect.ts';
+import { lingerOverBody, whenBodyIsOver } from '../dialects/native/read-body.ts';
 import { unknownPath } from '../dialects/native/unknown-path.ts';
+import type { Clock } from '../lib/clock.ts';
+import { limitBodies } from './body-limit.ts';
+import type { Door } from './door.ts';
 import { registerHealthRoutes, type HealthSource } from './health-routes.ts';
+import { registerVersionRoutes } from './version-routes.ts';
+
+// An `import` reads every export of the module, and one of node:http's loads a whole second HTTP client (17 MB, 70 ms).
+const { createServer } = process.getBuiltinModule('node:http');
 
 export interface HttpServerOptions {
   native: NativeDialect;
   health: HealthSource;
   /** Adds the dialects' own routes. */
   dialects: (app: FastifyInstance) => void;
-  bodyLimitBytes: number;
+  door: Door;
+  clock: Clock;
+  /** Asked for each request. */
+  bodyLimitBytes: () => number;
 }
+
+/** What supervisors ask is answered also while the service stops. */
+const ALWAYS_OPEN: ReadonlySet<string | undefined> = new Set(['/livez', '/readyz', '/version', '/metrics']);
 
 /** Idle client connections are kept longer than common clients and front proxies keep theirs, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
 /** Gives a Fastify server that is ready to listen. */
-export function createHttpServer({ native, health, dialects, bodyLimitBytes }: HttpServerOptions): FastifyInstance {
+export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const { native, health, dialects, door, clock, bodyLimitBytes } = options;
   const app = Fastify({
     logger: false,
-    bodyLimit: bodyLimitBytes,
+    // What holds is the limit of the moment.
+    bodyLimit: Number.MAX_SAFE_INTEGER,
     // NovelAI's paths must reach NovelAI byte for byte and at the least cost: they never enter Fastify.
     serverFactory: (fastifyHandler) => {
       const route = (request: IncomingMessage, response: ServerResponse) => {
+        door.receive(response);
         if (native.owns(request.url ?? '/')) void native.serve(request, response);
         else fastifyHandler(request, response);
       };
@@ -37,11 +54,18 @@ export function createHttpServer({ native, health, dialects, bodyLimitBytes }: H
     reply.hijack();
     sendError(reply.raw, unknownPath(method, url));
   });
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     reply.hijack();
+    if (door.isShut) await whenBodyIsOver(request.raw, reply.raw);
+    else lingerOverBody(request.raw, reply.raw);
     sendError(reply.raw, asProxyError(error));
   });
-  registerHealthRoutes(app, health);
+  app.addHook('onRequest', ({ routeOptions: { url } }, _reply, done) =>
+    done(ALWAYS_OPEN.has(url) ? undefined : door.refusal()),
+  );
+  limitBodies(app, bodyLimitBytes);
+  registerHealthRoutes(app, health, door);
+  registerVersionRoutes(app, clock);
   dialects(app);
   return app;
 }

@@ -62,7 +62,7 @@ const NO_SLOT_RETRY_AFTER_MS = 30_000;
  */
 export class FairScheduler {
   readonly #clock: DeadlineClock;
-  readonly #maxQueued: number;
+  #maxQueued: number;
   readonly #onAssign: (assignment: Assignment) => void;
   readonly #slots = new SlotTable();
   readonly #queue: FairQueue;
@@ -112,6 +112,11 @@ export class FairScheduler {
   /** Forgets a client's policy. What it has queued goes on under the default policy until it is done or cancelled. */
   forgetClient(clientId: string): void {
     this.#queue.setPolicy(clientId, undefined);
+  }
+
+  /** Changes how many jobs may be queued in all; what is queued stays, also beyond it. */
+  setMaxQueued(maxQueued: number): void {
+    this.#maxQueued = maxQueued;
   }
 
   /** Adds a slot, available at once. Throws when the name is in use. */

@@ -13,7 +13,7 @@ import type { ClientArrival } from './arrival.ts';
 import type { LoginDirectory } from './client-logins.ts';
 import type { Cors } from './cors.ts';
 import { NativeSink } from './native-sink.ts';
-import { lingerOverBody } from './read-body.ts';
+import { lingerOverBody, whenBodyIsOver } from './read-body.ts';
 import { logAnswer, logRefusal } from './request-line.ts';
 import { shownAccount, type BalanceView } from './shown-account.ts';
 import { requireEndpoint } from './unknown-path.ts';
@@ -25,6 +25,8 @@ export interface NativeDialectOptions {
   cors: Cors;
   dispatch: RelayDeps;
   limits: RelayLimits;
+  /** Gives the error for a request that comes while none are taken; absent where that never happens. */
+  refusal?: () => ProxyError | undefined;
 }
 
 /** Serves NovelAI's paths. */
@@ -62,6 +64,11 @@ export class NativeDialect {
     const sink = new NativeSink(response);
     let client: Client | undefined;
     try {
+      const stopping = this.#options.refusal?.();
+      if (stopping) {
+        await whenBodyIsOver(request, response);
+        throw stopping;
+      }
       const { found: endpoint, path } = requireEndpoint(request.method ?? 'GET', request.url ?? '/');
       const arrival = { id, request, response, sink, endpoint, path, receivedMs, trace };
       if (endpoint.id === 'user-login') {

@@ -58,6 +58,16 @@ export function lingerOverBody(request: IncomingMessage, response: ServerRespons
   request.once('close', () => clearTimeout(timer));
 }
 
+/**
+ * As {@link lingerOverBody}, and resolves when no more of the body will come: closing the line after the answer would otherwise
+ * take the answer with it.
+ */
+export async function whenBodyIsOver(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  lingerOverBody(request, response);
+  if (request.complete || request.destroyed || request.headers.expect !== undefined) return;
+  await new Promise<void>((resolve) => request.once('end', resolve).once('close', resolve));
+}
+
 function tooLarge(limitBytes: number): ProxyError {
   return new ProxyError('client_body_too_large', {
     message: `The request body is too large: expected at most ${limitBytes} bytes.`,
