@@ -8,6 +8,7 @@ import type { Recovery } from './ledger/recovery.ts';
 import { Ledger } from './ledger/ledger.ts';
 import type { Clock } from './lib/clock.ts';
 import { openStore } from './store/open-store.ts';
+import { timedStore } from './store/timed-store.ts';
 import { openSecretBox } from './store/secret-box.ts';
 import type { Store } from './store/store.ts';
 import type { Log } from './telemetry/log.ts';
@@ -27,12 +28,19 @@ export interface Storage {
  * Opens the database and what lives in it, and ends what an earlier run of the service left open.
  * @throws {StoreOpenError | SecretBoxError} with one sentence: another service has it, the key is wrong, the file cannot be used.
  */
-export async function openStorage(config: Config, { clock, log }: { clock: Clock; log: Log }): Promise<Storage> {
+export async function openStorage(
+  config: Config,
+  { clock, log, onLedgerWrite }: { clock: Clock; log: Log; onLedgerWrite: (durationMs: number) => void },
+): Promise<Storage> {
   const { dataDir, databaseUrl, secretKey } = config;
   const store = await openStore({ dataDir, databaseUrl });
   try {
     const secretBox = await openSecretBox({ store, dataDir, secretKey });
-    const ledger = await Ledger.open({ store, clock, generationLimitMs: config.limits.totalMs });
+    const ledger = await Ledger.open({
+      store: timedStore(store, clock, onLedgerWrite),
+      clock,
+      generationLimitMs: config.limits.totalMs,
+    });
     const recovery = await ledger.recover();
     const bank = await openBank(config, { store, clock, log, recovery });
     return {

@@ -6,6 +6,7 @@ import { ClientRegistry } from './clients/client-registry.ts';
 import { FaultBlame } from './accounts/fault-blame.ts';
 import type { Service } from './cli/service.ts';
 import { AccountRoster } from './compose-accounts.ts';
+import { createMetrics, watchRooms } from './compose-metrics.ts';
 import { openStorage, type Storage } from './compose-storage.ts';
 import { LiveSettings, reload } from './compose-reload.ts';
 import type { Config } from './config/config.ts';
@@ -21,15 +22,21 @@ import { HoldingTimes } from './dispatch/holding-times.ts';
 import { KeptAnswers } from './dispatch/kept/kept-answers.ts';
 import { ReadAccounts } from './dispatch/reads/read-accounts.ts';
 import { SharedAnswers } from './dispatch/reads/shared-answers.ts';
+import { LeaseWatch } from './dispatch/lease-watch.ts';
 import { WorkQueue } from './dispatch/work-queue.ts';
 import { Door } from './http/door.ts';
 import { createHttpServer } from './http/http-server.ts';
+import { registerMetricsRoutes } from './http/metrics-routes.ts';
 import { Budget } from './lib/budget.ts';
 import { systemClock, type Clock } from './lib/clock.ts';
+import { registerSecret } from './telemetry/hide-secrets.ts';
 import type { Log } from './telemetry/log.ts';
+import { startTracing } from './telemetry/open-telemetry.ts';
 
 export interface ServiceOptions {
   log: Log;
+  /** Lines that the log could not write, for the metrics. */
+  droppedLogLines?: () => number;
   clock?: Clock;
   random?: () => number;
 }
@@ -52,15 +59,24 @@ const STOP_POLL_MS = 50;
 /** Builds the service; nothing happens before `start`. */
 export async function createService(
   config: Config,
-  { log, clock = systemClock, random = Math.random }: ServiceOptions,
+  { log, droppedLogLines = () => 0, clock = systemClock, random = Math.random }: ServiceOptions,
 ): Promise<ComposedService> {
   const { limits } = config;
-  const storage = await openStorage(config, { clock, log });
+  const metrics = createMetrics(clock);
+  if (config.metricsToken !== undefined) registerSecret(config.metricsToken);
+  const storage = await openStorage(config, { clock, log, onLedgerWrite: (ms) => metrics.ledgerWritten(ms) });
   const { ledger, bank } = storage;
   const clients = new ClientRegistry(config.clients, { wallMs: () => clock.wallMs() });
   const settings = new LiveSettings(config, { clock, clients });
   const pool = new AccountPool();
-  const queue = new WorkQueue({ pool, clock, limit: config.queue.limit, limitPerClient: config.queue.limitPerClient });
+  const queue = new WorkQueue({
+    pool,
+    clock,
+    limit: config.queue.limit,
+    limitPerClient: config.queue.limitPerClient,
+    watch: new LeaseWatch(metrics, clock),
+  });
+  watchRooms(metrics, { pool, queue, ledger, bank, droppedLogLines });
 
   const holdingTimes = new HoldingTimes({ ceilingMs: limits.totalMs });
   const roster = new AccountRoster({
@@ -92,6 +108,8 @@ export async function createService(
         roster.onChange(changed);
       },
       mayEject: (candidate) => pool.canSpare(candidate),
+      onLogin: (name, result) => metrics.accountLoggedIn(name, result),
+      onCooldown: (name, why) => metrics.accountCooled(name, why),
       startReading: (name) => ledger.startReading(name),
     }),
   });
@@ -108,6 +126,7 @@ export async function createService(
     },
     pool,
     queue,
+    metrics,
     ledger,
     bank,
     rateLimits: new RateLimits({ clock }),
@@ -174,11 +193,18 @@ export async function createService(
     dialects(server) {
       registerQueueRoutes(server, { clients, queue, clock });
       registerPriceRoutes(server, { clients, pool });
+      registerMetricsRoutes(server, {
+        token: config.metricsToken,
+        contentType: metrics.contentType,
+        text: () => metrics.text(),
+      });
     },
     door,
     clock,
     bodyLimitBytes: () => settings.limits.bodyBytes,
   });
+
+  let stopTracing = () => Promise.resolve();
 
   async function closeStorage(): Promise<void> {
     clientWatch.close();
@@ -206,6 +232,8 @@ export async function createService(
     },
     async start() {
       await keptAnswers.open();
+      metrics.start();
+      stopTracing = await startTracing(config.tracing, log);
       await app.listen({ host: config.host, port: config.port });
       roster.start();
       const { address, port, family } = app.server.address() as AddressInfo;
@@ -222,6 +250,8 @@ export async function createService(
       app.server.closeAllConnections();
       await Promise.all([closed, settings.close(), keptAnswers.close()]);
       await closeStorage();
+      await stopTracing();
+      metrics.stop();
       return isSettled;
     },
   };

@@ -5,7 +5,13 @@ import { deriveAccessKey } from '../novelai/access-key.ts';
 import { registerSecret } from '../telemetry/hide-secrets.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Subscription } from '../novelai/subscription.ts';
-import { fetchSubscription, logIn, type AccountRoute, type SubscriptionResult } from '../upstream/account-api.ts';
+import {
+  fetchSubscription,
+  logIn,
+  type AccountRoute,
+  type LoginResult,
+  type SubscriptionResult,
+} from '../upstream/account-api.ts';
 import { OutlierGuard } from '../upstream/outlier-guard.ts';
 import type { AccountEffect } from './outcome-table.ts';
 import { Balance } from './balance.ts';
@@ -27,12 +33,18 @@ export interface AccountDeps {
   route: AccountRoute;
   /** Has a reading of this account's balance watched: it may tell what an attempt of unknown cost was charged. */
   startReading?: ((account: string) => BalanceReading) | undefined;
+  /** Told of every login that ended, and of every pause and ejection, for the metrics. */
+  onLogin?: ((account: string, result: LoginResult['kind']) => void) | undefined;
+  onCooldown?: ((account: string, why: CooldownReason) => void) | undefined;
   /** Least pause between two generations. */
   gapMs: number;
   onChange: (account: Account) => void;
   /** Whether the group can spare this account while it recovers. */
   mayEject: (account: Account) => boolean;
 }
+
+/** Why an account rests: what {@link AccountEffect} says, or that the end of its last request was not seen. */
+export type CooldownReason = 'blocked' | 'locked' | 'ejected' | 'unreached' | 'end_unseen';
 
 /** `ready` to take work, or why not (design section 5). `busy` is the scheduler's knowledge, not the account's. */
 export type AccountState = 'ready' | 'cooling' | 'refreshing' | 'draining' | 'disabled';
@@ -92,7 +104,9 @@ export class Account {
           accessKey ??= deriveAccessKey(login.email, login.password);
           // One that could not be made (for want of memory) is made anew by the next login.
           accessKey.catch(() => (accessKey = undefined));
-          return logIn(route, await accessKey);
+          const result = await logIn(route, await accessKey);
+          deps.onLogin?.(config.name, result.kind);
+          return result;
         }),
       checkToken: async (token) => {
         const { kind } = await fetchSubscription(route, token);
@@ -164,25 +178,31 @@ export class Account {
       case 'blocked':
         this.#guard.onNoVerdict();
         this.#cooldowns.grow('account', "NovelAI's edge turned it away (403)", nowMs, detail.retryAfterMs);
+        this.#tellCooldown('blocked');
         break;
       case 'locked':
         this.#guard.onNoVerdict();
         this.#cooldowns.grow(kind, 'NovelAI still runs another generation on it (429)', nowMs, detail.retryAfterMs);
+        this.#tellCooldown('locked');
         break;
       case 'cannot_pay':
         this.#guard.onNoVerdict();
         this.balance.onPaymentRefused(work);
         break;
       case 'suspect':
-        if (this.#guard.onFailure(nowMs, { mayEject: this.#deps.mayEject(this) }))
+        if (this.#guard.onFailure(nowMs, { mayEject: this.#deps.mayEject(this) })) {
           log.warn({ account: this.name }, 'account taken out of use after failures in a row');
+          this.#tellCooldown('ejected');
+        }
         if (costAnlas > 0) void this.balance.refresh();
         break;
       case 'unreached':
         this.#guard.onNoVerdict();
         // Or it would draw all work to itself: none is free as soon as one whose proxy is gone.
-        if (this.route.isProxied === true)
+        if (this.route.isProxied === true) {
           this.#cooldowns.grow('account', 'NovelAI could not be reached through its proxy', nowMs);
+          this.#tellCooldown('unreached');
+        }
         break;
       case 'token_refused':
       case 'untouched':
@@ -191,6 +211,7 @@ export class Account {
     }
     if (detail.restUntilMs !== undefined && detail.restUntilMs > nowMs) {
       this.#cooldowns.restUntil(kind, 'NovelAI may still be working on its last request', detail.restUntilMs);
+      this.#tellCooldown('end_unseen');
       if (costAnlas > 0) clock.after(detail.restUntilMs - nowMs, () => void this.balance.refresh());
     }
     if (gapMs > 0) this.#cooldowns.restUntil(kind, 'pause between generations', nowMs + gapMs);
@@ -221,6 +242,10 @@ export class Account {
     this.#stopWake();
     this.session.close();
     this.balance.close();
+  }
+
+  #tellCooldown(why: CooldownReason): void {
+    this.#deps.onCooldown?.(this.name, why);
   }
 
   async #readBalance(): Promise<SubscriptionResult | undefined> {

@@ -77,6 +77,16 @@ export interface Config {
   };
   /** Whether answers name the account that served them (`x-account`). */
   showsAccount: boolean;
+  /** Opens `/metrics` to other machines. Secret. */
+  metricsToken?: string | undefined;
+  tracing: {
+    /** Whether the environment names somewhere to send traces. */
+    isOn: boolean;
+    /** Whether NovelAI gets a `traceparent` header. */
+    propagates: boolean;
+    /** All OTEL_* variables, for OpenTelemetry itself. May hold secrets. */
+    environment: Readonly<Record<string, string>>;
+  };
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;

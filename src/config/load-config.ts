@@ -141,6 +141,13 @@ const schema = z.object({
   BANK_MAX_AGE: positiveDuration.prefault('24h'),
   BANK_LOST_CONNECTION: duration.prefault('5m'),
   SHOW_ACCOUNT: flag.prefault('off'),
+  METRICS_TOKEN: trimmed.optional(),
+  // OpenTelemetry's own names; the others of its kind are handed on to it unread.
+  OTEL_TRACES_EXPORTER: trimmed.optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: trimmed.optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: trimmed.optional(),
+  OTEL_SDK_DISABLED: trimmed.optional(),
+  TRACE_PROPAGATION: flag.prefault('off'),
 });
 
 /** Every variable the service knows. */
@@ -227,6 +234,18 @@ function readAccounts(values: Values, faults: ConfigFault[]): AccountConfig[] {
   if (values.NOVELAI_ACCOUNTS !== undefined) accounts.push(...readFurtherAccounts(values.NOVELAI_ACCOUNTS, faults));
   reportDuplicates(accounts, 'NOVELAI_ACCOUNTS', faults);
   return accounts;
+}
+
+function readTracing(values: Values, environment: Environment): Config['tracing'] {
+  const exporter = values.OTEL_TRACES_EXPORTER;
+  const isAsked = exporter ?? values.OTEL_EXPORTER_OTLP_ENDPOINT ?? values.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT;
+  const isDisabled = values.OTEL_SDK_DISABLED?.toLowerCase() === 'true';
+  const own = Object.entries(environment).filter(([name]) => name.startsWith('OTEL_'));
+  return {
+    isOn: isAsked !== undefined && exporter !== 'none' && !isDisabled,
+    propagates: values.TRACE_PROPAGATION,
+    environment: Object.fromEntries(own.map(([name, value = '']) => [name, value])),
+  };
 }
 
 function readClients(text: string, faults: ConfigFault[]): ClientConfig[] {
@@ -349,6 +368,8 @@ export function readConfig(environment: Environment): Config {
       lostConnectionMs: values.BANK_LOST_CONNECTION,
     },
     showsAccount: values.SHOW_ACCOUNT,
+    metricsToken: values.METRICS_TOKEN,
+    tracing: readTracing(values, present),
   });
 }
 
