@@ -43,6 +43,12 @@ export const SETTINGS: Readonly<Record<string, Setting>> = {
   BANK_MAX_AGE: fixed(({ bank }) => bank.keepMs),
   BANK_LOST_CONNECTION: fixed(({ bank }) => bank.lostConnectionMs),
   SHOW_ACCOUNT: live(({ showsAccount }) => showsAccount),
+  METRICS_TOKEN: fixed(({ metricsToken }) => metricsToken),
+  OTEL_TRACES_EXPORTER: fixed(({ tracing }) => tracing.environment['OTEL_TRACES_EXPORTER']),
+  OTEL_EXPORTER_OTLP_ENDPOINT: fixed(({ tracing }) => tracing.environment['OTEL_EXPORTER_OTLP_ENDPOINT']),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: fixed(({ tracing }) => tracing.environment['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']),
+  OTEL_SDK_DISABLED: fixed(({ tracing }) => tracing.environment['OTEL_SDK_DISABLED']),
+  TRACE_PROPAGATION: fixed(({ tracing }) => tracing.propagates),
 };
 
 /** Gives the variables whose change from one configuration to another takes effect at once. */
