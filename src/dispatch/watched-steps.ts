@@ -93,9 +93,14 @@ function queued(passage: Passage, wait: () => Promise<Lease>): Promise<Lease> {
 /** Expected wait of a request that has just come to wait, for one request a second at most. */
 function sampleEtaMs({ request, deps }: Passage): number | undefined {
   const { metrics, queue, clock } = deps;
-  if (metrics?.isEtaSampleDue(clock.monotonicMs()) !== true) return undefined;
-  if (queue.stats(request.slot).queued > LONGEST_FORECAST_QUEUE) return undefined;
-  return queue.forecast(request)?.etaP50Ms;
+  const nowMs = clock.monotonicMs();
+  if (metrics?.isEtaSampleDue(nowMs) !== true) return undefined;
+  const { queued: waiting } = queue.stats(request.slot);
+  if (waiting === 0 || waiting > LONGEST_FORECAST_QUEUE) return undefined;
+  const forecast = queue.forecast(request);
+  if (!forecast || !Number.isFinite(forecast.etaP50Ms)) return undefined;
+  metrics.etaSampled(nowMs);
+  return forecast.etaP50Ms;
 }
 
 function stepOf({ request }: { request: RelayedRequest }): StepMessage {

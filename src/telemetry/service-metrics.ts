@@ -128,6 +128,7 @@ export class ServiceMetrics {
 
   start(): void {
     this.#eventLoopDelay.start();
+    processMetrics();
   }
 
   stop(): void {
@@ -166,9 +167,11 @@ export class ServiceMetrics {
 
   /** Whether a forecast may be made for {@link etaError}: once a second. */
   isEtaSampleDue(nowMs: number): boolean {
-    if (nowMs < this.#nextEtaSampleMs) return false;
+    return nowMs >= this.#nextEtaSampleMs;
+  }
+
+  etaSampled(nowMs: number): void {
     this.#nextEtaSampleMs = nowMs + ETA_SAMPLE_MS;
-    return true;
   }
 
   /** `errorMs` above 0: it came to its account earlier than forecast. */
