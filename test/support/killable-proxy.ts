@@ -100,6 +100,19 @@ export class KillableProxy {
     }
   }
 
+  /** Sends it a signal, and leaves it at that. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  /** Resolves with its exit code when it ends by itself; null when a signal ended it. */
+  async exited(): Promise<number | null> {
+    const child = this.#child;
+    if (!child) return null;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    return child.exitCode;
+  }
+
   /** Ends it with a signal and gives its exit code; null when it was killed. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     const child = this.#child;

@@ -41,6 +41,8 @@ export interface Stack {
   token: string;
   dir: string;
   logDir: string;
+  /** What the proxy's configuration was read from. */
+  environment: Readonly<Record<string, string>>;
   /** Everything that must never be written anywhere. */
   secrets: string[];
   /** Posts a generation. */
@@ -66,7 +68,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const simulator = await startSimulator({ fixedLatencyMs: 20, imageScale: 0.05, accounts, ...options.simulator });
   const tokens = Array.from({ length: options.clients ?? 1 }, () => newClientToken());
   const logDir = join(dir, 'logs');
-  const config = readConfig({
+  const environment = {
     PORT: '0',
     SERVER_TOKENS: tokens.map((token, index) => `client-${index + 1}:${token}`).join(','),
     NOVELAI_ACCOUNTS: JSON.stringify(
@@ -80,7 +82,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     DATA_DIR: join(dir, 'data'),
     SHUTDOWN_TIMEOUT: '2s',
     ...options.environment,
-  });
+  };
+  const config = readConfig(environment);
   const logHandle = await openLog({ ...config.log, isTerminal: false, hasConsole: false });
   const service = await createService(config, { log: logHandle.log, ...(options.clock && { clock: options.clock }) });
   const address = await service.start();
@@ -92,6 +95,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     token: tokens[0] ?? '',
     dir,
     logDir,
+    environment,
     secrets: [...tokens, ...accounts.flatMap(({ email, password }) => [email, password])],
     generate: (body, { token = tokens[0], path = '/ai/generate-image', headers, ...rest } = {}) =>
       call(address + path, {
