@@ -30,7 +30,7 @@ async function serve(createService: CreateService): Promise<void> {
     let config = loadConfig();
     const logHandle = await openLog({ ...config.log, isTerminal: process.stdout.isTTY });
     const { log } = logHandle;
-    const service = await createService(config, { log });
+    const service = await createService(config, { log, droppedLogLines: () => logHandle.droppedLines() });
     const address = await service.start();
     log.info({ address, accounts: config.accounts.length, clients: config.clients.length }, 'listening');
 

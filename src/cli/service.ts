@@ -31,4 +31,4 @@ export interface Service {
 }
 
 /** @throws {Error} with one sentence when the database or a key cannot be used, or a ConfigError when accounts or clients are missing. */
-export type CreateService = (config: Config, options: { log: Log }) => Promise<Service>;
+export type CreateService = (config: Config, options: { log: Log; droppedLogLines?: () => number }) => Promise<Service>;

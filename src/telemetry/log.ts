@@ -1,8 +1,8 @@
 // The service's log: structured lines to the console (readable on a terminal, JSON elsewhere) and to a rotated file.
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { multistream, pino, stdTimeFunctions, type Logger, type StreamEntry } from 'pino';
-import { createStream, type RotatingFileStream } from 'rotating-file-stream';
 import { hideSecrets } from './hide-secrets.ts';
+import { LogFile } from './log-file.ts';
 
 export type Log = Logger;
 
@@ -21,6 +21,8 @@ export interface LogOptions {
 
 export interface LogHandle {
   log: Log;
+  /** Lines that the file has lost so far. */
+  droppedLines(): number;
   /** Flushes what is still in memory and closes the file. */
   close(): Promise<void>;
 }
@@ -48,7 +50,8 @@ export async function openLog({
   );
   return {
     log,
-    close: () => new Promise((resolve) => (file ? file.end(() => resolve()) : resolve())),
+    droppedLines: () => file?.droppedLines ?? 0,
+    close: () => file?.close() ?? Promise.resolve(),
   };
 }
 
@@ -58,7 +61,7 @@ async function prettyStream() {
   return pretty({ colorize: true, translateTime: 'SYS:HH:MM:ss', ignore: 'time', singleLine: true });
 }
 
-function openFile(dir: string, maxSizeBytes: number, maxFiles: number): RotatingFileStream {
+function openFile(dir: string, maxSizeBytes: number, maxFiles: number): LogFile {
   try {
     mkdirSync(dir, { recursive: true });
     accessSync(dir, constants.W_OK);
@@ -67,12 +70,5 @@ function openFile(dir: string, maxSizeBytes: number, maxFiles: number): Rotating
       cause,
     });
   }
-  const file = createStream((index) => (index ? `app.log.${Number(index)}` : 'app.log'), {
-    path: dir,
-    size: `${maxSizeBytes}B`,
-    rotate: maxFiles,
-  });
-  // A full disk must never stop a generation: what cannot be written is lost, and the console still has it.
-  file.on('error', () => undefined);
-  return file;
+  return new LogFile({ dir, maxSizeBytes, maxFiles });
 }

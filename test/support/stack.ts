@@ -85,7 +85,11 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
   const config = readConfig(environment);
   const logHandle = await openLog({ ...config.log, isTerminal: false, hasConsole: false });
-  const service = await createService(config, { log: logHandle.log, ...(options.clock && { clock: options.clock }) });
+  const service = await createService(config, {
+    log: logHandle.log,
+    droppedLogLines: () => logHandle.droppedLines(),
+    ...(options.clock && { clock: options.clock }),
+  });
   const address = await service.start();
   const stack: Stack = {
     simulator,
