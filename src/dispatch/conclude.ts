@@ -6,7 +6,7 @@ import type { ExchangeFailure } from '../upstream/exchange-failure.ts';
 import type { Attempt } from './attempt.ts';
 import type { RelayedRequest } from './generation-request.ts';
 import { ownHeaders, type Passage } from './passage.ts';
-import { passedHeaders } from './relay.ts';
+import { passedHeaders, type Relay } from './relay.ts';
 import type { HeldAnswer } from './send.ts';
 
 const UNREACHABLE_RETRY_MS = 5000;
@@ -27,7 +27,8 @@ export async function conclude(passage: Passage<RelayedRequest>, last: Attempt):
   }
   if (ruling.action === 'pass' && !failure) {
     relay.end();
-    record.outcome = outcomeOfAnswer(passage, status ?? 0);
+    record.outcome = outcomeOfAnswer(passage, status ?? 0, relay);
+    if (relay.hasErrorEvent) record.upstreamError = 'an error event inside the answer';
     if (record.outcome === 'succeeded') record.chargedAnlas = passage.booking?.quotedAnlas;
     // NovelAI is done: the books do not wait for a slow reader.
     passage.booking?.end(record.outcome);
@@ -56,9 +57,9 @@ export function refuse(passage: Passage<RelayedRequest>, error: unknown): void {
   answerWith(passage, refusal);
 }
 
-function outcomeOfAnswer(passage: Passage<RelayedRequest>, status: number): Outcome {
-  if (status < 400) return 'succeeded';
-  if (status < 500) return 'failed_client';
+function outcomeOfAnswer(passage: Passage<RelayedRequest>, status: number, { hasErrorEvent }: Relay): Outcome {
+  if (status < 400 && !hasErrorEvent) return 'succeeded';
+  if (status >= 400 && status < 500) return 'failed_client';
   return mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
 }
 

@@ -1,5 +1,6 @@
 // Carries NovelAI's answer to the client byte for byte, at the client's pace, without ever slowing NovelAI down for it.
 import type { IncomingHttpHeaders } from 'node:http';
+import { watchForStreamError, type StreamErrorWatch } from '../novelai/stream-error-watch.ts';
 import type { AnswerTap } from './answer-tap.ts';
 import { ReadAhead, type ReadAheadOptions } from './read-ahead.ts';
 import type { ReplyHeaders, ReplySink } from './reply-sink.ts';
@@ -41,6 +42,7 @@ export class Relay {
   readonly #tap: AnswerTap | undefined;
   /** Set for server-sent events, which are written whole. */
   #events: SseEventCutter | undefined;
+  #errorWatch: StreamErrorWatch | undefined;
   #finish: (delivery: Delivery) => void = () => undefined;
   #isClientSlow = false;
   #isPumping = false;
@@ -69,8 +71,17 @@ export class Relay {
     return this.#sizeBytes;
   }
 
+  /** Whether NovelAI told of a failure inside the answer, whose status said that all was well. */
+  get hasErrorEvent(): boolean {
+    return this.#errorWatch?.hasError === true;
+  }
+
   head(status: number, headers: ReplyHeaders): void {
     this.#tap?.head(status, headers);
+    this.#errorWatch = watchForStreamError(
+      String(headers['content-type']),
+      headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity',
+    );
     if (isEventStream(headers)) this.#events = new SseEventCutter();
     if (!this.#hasLeft) this.#sink.head(status, headers);
   }
@@ -79,6 +90,7 @@ export class Relay {
   push(chunk: Buffer): boolean {
     this.#sizeBytes += chunk.length;
     this.#tap?.data(chunk);
+    this.#errorWatch?.push(chunk);
     if (this.#hasLeft) return true;
     if (!this.#isClientSlow && !this.#isPumping) {
       if (this.#write(chunk)) return true;
@@ -94,7 +106,8 @@ export class Relay {
 
   /** NovelAI's answer is complete. */
   end(): void {
-    this.#tap?.end(true);
+    // A failure is no result that is worth keeping.
+    this.#tap?.end(!this.hasErrorEvent);
     this.#readAhead.end();
     if (this.#hasLeft) return;
     if (this.#readAhead.isEmpty && !this.#isPumping) this.#endAnswer();
