@@ -52,7 +52,11 @@ interface Obstacle {
 
 /** The account that gets most for nothing. What is not free there is free nowhere. */
 const OPUS: PayingAccount = { tier: 3, isActive: true, isAllowanceExhausted: false };
-const AREA = FREE_AREA_PX.toLocaleString('en');
+
+/** For messages. Asked for late: the first number written for people loads the tables of all languages (9 MB). */
+function freeArea(): string {
+  return FREE_AREA_PX.toLocaleString('en');
+}
 
 /**
  * Rules on a request that has been read (`facts` are of this very body). What passes costs nothing on an active Opus with some
@@ -161,7 +165,7 @@ function sizeObstacle({ widthPx, heightPx, hasImage, hasMask }: BillableGenerati
     freeSize({ widthPx: widthPx ?? 0, heightPx: heightPx ?? 0 }),
   ];
   if (from.width * from.height <= FREE_AREA_PX) return undefined;
-  const why = `"parameters.width" x "parameters.height" is ${from.width}x${from.height}, of which only ${AREA} pixels are free`;
+  const why = `"parameters.width" x "parameters.height" is ${from.width}x${from.height}, of which only ${freeArea()} pixels are free`;
   if (hasImage || hasMask)
     return { field: 'parameters.width', why: `${why} (it is not made smaller, since it must match the picture)` };
   const changes = [
@@ -199,7 +203,7 @@ function augmentationObstacle({ tool, widthPx, heightPx }: BillableAugmentation)
     return { field: 'image', why: 'the size of "image" cannot be told, so its price is not certain' };
   const size = augmentSize(widthPx, heightPx);
   if (size.widthPx * size.heightPx > FREE_AREA_PX)
-    return { field: 'image', why: `"image" is ${widthPx}x${heightPx}, of which only ${AREA} pixels are free` };
+    return { field: 'image', why: `"image" is ${widthPx}x${heightPx}, of which only ${freeArea()} pixels are free` };
   return { field: 'req_type', why: '"req_type" is none that is known to be free' };
 }
 
