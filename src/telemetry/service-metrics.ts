@@ -148,21 +148,25 @@ export class ServiceMetrics {
   requestEnded(ended: EndedRequest): void {
     const { dialect, endpoint = '', outcome, client = '', totalMs, slot, queueWaitMs } = ended;
     const known = this.#endpoints.has(endpoint) ? endpoint : 'unknown';
-    this.#requests.add([dialect, known, outcome]);
-    this.#requestSeconds.tally(totalMs / 1000, known);
-    if (slot !== undefined && queueWaitMs !== undefined) this.#waitSeconds.tally(queueWaitMs / 1000, slot);
-    if (ended.chargedAnlas) this.#chargedAnlas.add([client], ended.chargedAnlas);
-    if (ended.savedAnlas) this.#savedAnlas.add([client], ended.savedAnlas);
+    unharmed(() => {
+      this.#requests.add([dialect, known, outcome]);
+      this.#requestSeconds.tally(totalMs / 1000, known);
+      if (slot !== undefined && queueWaitMs !== undefined) this.#waitSeconds.tally(queueWaitMs / 1000, slot);
+      if (ended.chargedAnlas) this.#chargedAnlas.add([client], ended.chargedAnlas);
+      if (ended.savedAnlas) this.#savedAnlas.add([client], ended.savedAnlas);
+    });
   }
 
   exchangeEnded({ status, durationMs, isGeneration, model = '' }: EndedExchange): void {
-    this.#sends.add([]);
-    this.#responses.add([status === undefined ? 'none' : `${Math.floor(status / 100)}xx`]);
-    if (isGeneration) this.#upstreamSeconds.tally(durationMs / 1000, this.#models.has(model) ? model : 'other');
+    unharmed(() => {
+      this.#sends.add([]);
+      this.#responses.add([status === undefined ? 'none' : `${Math.floor(status / 100)}xx`]);
+      if (isGeneration) this.#upstreamSeconds.tally(durationMs / 1000, this.#models.has(model) ? model : 'other');
+    });
   }
 
   dispatchGap(gapMs: number): void {
-    this.#gapSeconds.tally(gapMs / 1000);
+    unharmed(() => this.#gapSeconds.tally(gapMs / 1000));
   }
 
   /** Whether a forecast may be made for {@link etaError}: once a second. */
@@ -176,19 +180,19 @@ export class ServiceMetrics {
 
   /** `errorMs` above 0: it came to its account earlier than forecast. */
   etaError(errorMs: number): void {
-    this.#etaErrorSeconds.tally(errorMs / 1000);
+    unharmed(() => this.#etaErrorSeconds.tally(errorMs / 1000));
   }
 
   ledgerWritten(durationMs: number): void {
-    this.#ledgerSeconds.tally(durationMs / 1000);
+    unharmed(() => this.#ledgerSeconds.tally(durationMs / 1000));
   }
 
   accountLoggedIn(account: string, result: 'ok' | 'refused' | 'failed'): void {
-    this.#logins.add([account, result]);
+    unharmed(() => this.#logins.add([account, result]));
   }
 
   accountCooled(account: string, why: string): void {
-    this.#cooldowns.add([account, why]);
+    unharmed(() => this.#cooldowns.add([account, why]));
   }
 
   slotTaken(account: string): void {
@@ -229,5 +233,14 @@ export class ServiceMetrics {
       register: this.registry,
       ...(labelName !== undefined && { labelName }),
     });
+  }
+}
+
+/** Whatever goes wrong with a number is nothing to a request. */
+function unharmed(step: () => void): void {
+  try {
+    step();
+  } catch {
+    // A number is missing, and that is all.
   }
 }

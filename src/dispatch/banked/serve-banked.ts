@@ -40,7 +40,7 @@ export async function serveBanked(
     const beginning = await begin(bank, request, idempotencyKey);
     switch (beginning.kind) {
       case 'run':
-        await run(request, beginning.ticket, serve);
+        await run(passage, beginning.ticket, serve);
         return;
       case 'replay':
         await replay(passage, beginning.answer);
@@ -83,11 +83,16 @@ async function goneOf(sink: ReplySink): Promise<never> {
   throw new ProxyError('client_left');
 }
 
-async function run(request: GenerationRequest, ticket: Ticket, serve: Serve): Promise<void> {
+async function run({ request, deps }: Passage, ticket: Ticket, serve: Serve): Promise<void> {
   request.sink.onGone(() => ticket.clientLeft());
   const { outcome, isDelivered, chargedAnlas } = await serve({ ...request, tap: ticket });
   const mayHaveCost = outcome === 'unknown' || outcome === 'failed_upstream_charged' || (chargedAnlas ?? 0) > 0;
-  await ticket.finish({ isDelivered, mayHaveCost });
+  try {
+    await ticket.finish({ isDelivered, mayHaveCost });
+  } catch (err) {
+    // The request itself has ended, with an outcome of its own.
+    deps.log.error({ requestId: request.id, err }, 'an answer could not be kept');
+  }
 }
 
 async function replay(passage: Passage, answer: BankedAnswer): Promise<void> {
