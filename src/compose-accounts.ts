@@ -34,6 +34,8 @@ export class AccountRoster {
   /** Accounts of the environment by name, and of the database by id. */
   readonly #configured = new Map<string, AtWork>();
   readonly #stored = new Map<string, AtWork>();
+  /** Which the environment gives. */
+  #names: ReadonlySet<string> = new Set();
   readonly #configs = new Map<Account, AccountConfig>();
   /** What the database said last. */
   #wasStored: readonly StoredAccount[] = [];
@@ -63,8 +65,12 @@ export class AccountRoster {
    * alone with their sessions.
    */
   configure(accounts: readonly AccountConfig[]): void {
-    this.#bring(this.#configured, new Map(accounts.map((config) => [config.name, config])));
+    const wanted = new Map(accounts.map((config) => [config.name, config]));
+    this.#dropUnwanted(this.#configured, wanted);
+    // A name may pass from one of the environment to one of the database, and back.
+    this.#names = new Set(wanted.keys());
     this.sync(this.#wasStored);
+    this.#addMissing(this.#configured, wanted);
   }
 
   /** Brings the accounts at work in step with those of the database. */
@@ -73,7 +79,7 @@ export class AccountRoster {
     this.#wasStored = stored;
     const wanted = new Map<string, AccountConfig>();
     for (const { id, name, isEnabled, config, fault } of stored) {
-      if (this.#configured.has(name))
+      if (this.#names.has(name))
         log.error(
           { account: name },
           'an account of the database has the name of one of the environment; it is not used',
@@ -82,7 +88,8 @@ export class AccountRoster {
       else if (fault !== undefined)
         log.error({ account: name, why: fault }, 'an account of the database cannot be used');
     }
-    this.#bring(this.#stored, wanted);
+    this.#dropUnwanted(this.#stored, wanted);
+    this.#addMissing(this.#stored, wanted);
   }
 
   /** To be told of every change of an account: one that left hands its rest on to those that came after it (I1). */
@@ -129,7 +136,7 @@ export class AccountRoster {
     }
   }
 
-  #bring(atWork: Map<string, AtWork>, wanted: ReadonlyMap<string, AccountConfig>): void {
+  #dropUnwanted(atWork: Map<string, AtWork>, wanted: ReadonlyMap<string, AccountConfig>): void {
     const { log } = this.#deps;
     for (const [key, { account, config }] of atWork) {
       if (JSON.stringify(wanted.get(key)) === JSON.stringify(config)) continue;
@@ -137,6 +144,10 @@ export class AccountRoster {
       this.remove(account);
       log.info({ account: account.name }, 'account taken off work');
     }
+  }
+
+  #addMissing(atWork: Map<string, AtWork>, wanted: ReadonlyMap<string, AccountConfig>): void {
+    const { log } = this.#deps;
     for (const [key, config] of wanted) {
       if (atWork.has(key)) continue;
       atWork.set(key, { account: this.add(config), config });

@@ -57,7 +57,8 @@ async function serve(createService: CreateService): Promise<void> {
 }
 
 /** A second signal meanwhile ends the process at once, with exit code 1. */
-async function shutDown(service: Service, { limits }: Config, { log, close }: LogHandle): Promise<void> {
+async function shutDown(service: Service, { limits }: Config, logHandle: LogHandle): Promise<void> {
+  const { log } = logHandle;
   const giveUp = setTimeout(() => {
     log.fatal('the shutdown did not end in time');
     process.exit(1);
@@ -66,7 +67,7 @@ async function shutDown(service: Service, { limits }: Config, { log, close }: Lo
   clearTimeout(giveUp);
   if (!isSettled) log.warn('some generations were cut off by the shutdown limit');
   log.info('stopped');
-  await close();
+  await logHandle.close();
 }
 
 /** The same signal says that the terminal was closed, and then nobody is there any more to stop the service. */
