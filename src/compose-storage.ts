@@ -21,6 +21,8 @@ export interface Storage {
   bank: Bank;
   clients: ClientRepository;
   accounts: AccountRepository;
+  /** Signs the sessions of the database's clients; secret. */
+  sessionKey: Buffer;
   close(): Promise<void>;
 }
 
@@ -55,6 +57,7 @@ export async function openStorage(
         clock,
         environmentNames: config.accounts.map(({ name }) => name),
       }),
+      sessionKey: secretBox.subkey('client sessions'),
       async close() {
         await bank.close();
         await ledger.close();

@@ -25,6 +25,7 @@ import { SharedAnswers } from './dispatch/reads/shared-answers.ts';
 import { LeaseWatch } from './dispatch/lease-watch.ts';
 import { WorkQueue } from './dispatch/work-queue.ts';
 import { Door } from './http/door.ts';
+import { joinLogins, StoredLogins } from './dialects/native/client-logins.ts';
 import { createHttpServer } from './http/http-server.ts';
 import { registerMetricsRoutes } from './http/metrics-routes.ts';
 import { Budget } from './lib/budget.ts';
@@ -149,11 +150,12 @@ export async function createService(
     keptAnswers,
     keptUnderWay: new Map(),
   };
+  const storedLogins = new StoredLogins(clients, storage.sessionKey);
   const onFailure = (err: unknown) => log.warn({ err }, 'the database could not be read; what was known stays in use');
   const clientWatch = watchClients({
     store: storage.store,
     clock,
-    registry: clients,
+    keepers: [clients, storedLogins],
     repository: storage.clients,
     onFailure,
   });
@@ -176,9 +178,7 @@ export async function createService(
   const app = createHttpServer({
     native: new NativeDialect({
       clients,
-      get logins() {
-        return settings.logins;
-      },
+      logins: joinLogins(() => [settings.logins, storedLogins]),
       balances: { availableAnlas: (client) => ledger.availableAnlas(client.id, client) },
       get cors() {
         return settings.cors;

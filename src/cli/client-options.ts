@@ -17,6 +17,7 @@ export interface ClientOptions {
   priority?: string;
   maxQueued?: Nullable<number>;
   maxInFlight?: Nullable<number>;
+  maxWait?: Nullable<number>;
   rate?: Nullable<number>;
   anlasDay?: Nullable<number>;
   anlasMonth?: Nullable<number>;
@@ -38,6 +39,11 @@ export function addClientOptions(command: Command): Command {
     .addOption(new Option('--priority <band>', 'batch lets others go first').choices(BANDS))
     .option('--max-queued <number>', 'most requests waiting at once, or "none" for the usual limit', readLimit)
     .option('--max-in-flight <number>', 'most requests at NovelAI at once, or "none"', readLimit)
+    .option(
+      '--max-wait <time>',
+      'longest a request may wait, such as 90s or 2h, or "none" for the usual limit',
+      readWait,
+    )
     .option('--rate <number>', 'most requests a minute, or "none"', readLimit)
     .option('--anlas-day <number>', 'Anlas it may spend a UTC day, or "none" for no limit', readLimit)
     .option('--anlas-month <number>', 'Anlas it may spend a UTC month, or "none"', readLimit)
@@ -62,6 +68,7 @@ export function settingsOf(options: ClientOptions, nowMs: number): Record<string
     band: options.priority,
     maxQueued: options.maxQueued?.value,
     maxInFlight: options.maxInFlight?.value,
+    maxWaitMs: options.maxWait?.value,
     requestsPerMinute: options.rate?.value,
     anlasPerDay: options.anlasDay?.value,
     anlasPerMonth: options.anlasMonth?.value,
@@ -80,6 +87,13 @@ function readTime(text: string): ReadTime {
   if (Number.isNaN(atMs))
     throw new InvalidArgumentError('Expected a time from now (30d, 12h), a date (2027-01-31, UTC), or "never".');
   return { atMs };
+}
+
+function readWait(text: string): Nullable<number> {
+  if (text === 'none') return { value: null };
+  const value = parseDurationMs(text);
+  if (value === undefined) throw new InvalidArgumentError('Expected a time such as 90s or 2h, or "none".');
+  return { value };
 }
 
 function readList(text: string): Nullable<string[]> {

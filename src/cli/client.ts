@@ -117,6 +117,10 @@ function printClient({ io, clock }: CommandContext, client: StoredClient, json =
     ['interfaces', client.dialects?.join(', ') ?? 'all'],
     ['priority', `${client.band}, weight ${client.weight}`],
     ['waiting', limitText(client.maxQueued, 'at most # at once', 'as many as QUEUE_LIMIT_PER_CLIENT says')],
+    [
+      'waiting time',
+      client.maxWaitMs === null ? 'as long as QUEUE_TIMEOUT says' : `at most ${client.maxWaitMs / 1000} s`,
+    ],
     ['at NovelAI', limitText(client.maxInFlight, 'at most # at once', 'no limit')],
     ['rate', limitText(client.requestsPerMinute, 'at most # a minute', 'no limit')],
     ['Anlas', anlasText(client)],
@@ -127,8 +131,12 @@ function printClient({ io, clock }: CommandContext, client: StoredClient, json =
   io.print(lines.map(([title, text]) => `${title.padEnd(width)}  ${text}`).join('\n'));
 }
 
-/** The client without its digest, for programs. */
-function publicOf({ tokenDigest: _digest, ...client }: StoredClient): Omit<StoredClient, 'tokenDigest'> {
+/** The client without its digests, for programs. */
+function publicOf({
+  tokenDigest: _digest,
+  loginDigests: _digests,
+  ...client
+}: StoredClient): Omit<StoredClient, 'tokenDigest' | 'loginDigests'> {
   return client;
 }
 

@@ -63,7 +63,11 @@ export class ClientRegistry {
 
   /** Gives the client with this token, or why it is not accepted. */
   identify(token: string): Identification {
-    const key = tokenDigest(token);
+    return this.identifyDigest(tokenDigest(token));
+  }
+
+  /** As {@link identify}, by the digest that is kept of a token. */
+  identifyDigest(key: string): Identification {
     const entry = this.#fromEnvironment.get(key) ?? this.#fromDatabase.get(key);
     if (!entry || !timingSafeEqual(entry.digest, Buffer.from(key, 'latin1')))
       return { refusal: 'unknown', why: 'No client has this token.' };
@@ -86,8 +90,15 @@ export class ClientRegistry {
   /** Takes over what the database now says of its clients. Requests that have begun keep the settings they began with. */
   replaceStored(clients: readonly StoredClient[]): void {
     this.#fromDatabase = new Map(
-      clients.map(({ tokenDigest: digest, createdAtMs: _created, rotatedAtMs: _rotated, revokedAtMs, ...client }) =>
-        entryOf(digest, Object.freeze(withoutSpending(client)), revokedAtMs),
+      clients.map(
+        ({
+          tokenDigest: digest,
+          loginDigests: _,
+          createdAtMs: _created,
+          rotatedAtMs: _rotated,
+          revokedAtMs,
+          ...client
+        }) => entryOf(digest, Object.freeze(withoutSpending(client)), revokedAtMs),
       ),
     );
   }

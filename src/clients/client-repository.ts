@@ -8,6 +8,7 @@ import type { Queries, Store } from '../store/store.ts';
 import { DEFAULT_SETTINGS, type ClientSettings, type Dialect, type StoredClient } from './client.ts';
 import { ClientError } from './client-error.ts';
 import { readClientChanges, readClientName } from './client-settings.ts';
+import { loginDigestsOf } from './login-digests.ts';
 import { tokenDigest } from './token-digest.ts';
 
 export interface ClientRepositoryOptions {
@@ -48,10 +49,12 @@ export class ClientRepository {
   /** Adds a client with a new token. Settings that are not named are {@link DEFAULT_SETTINGS}. */
   async add(name: string, settings: unknown = {}): Promise<IssuedToken> {
     const token = newClientToken();
+    const checkedName = readClientName(name);
     const row: Selectable<ClientsTable> = {
       id: `c-${randomAlphanumerics(ID_LENGTH)}`,
-      name: readClientName(name),
+      name: checkedName,
       token_digest: tokenDigest(token),
+      login_digests: JSON.stringify(await loginDigestsOf(checkedName, token)),
       created_at_ms: this.#clock.wallMs(),
       rotated_at_ms: null,
       revoked_at_ms: null,
@@ -83,7 +86,7 @@ export class ClientRepository {
     return clientOf(await this.#store.read((db) => this.#find(db, nameOrId)));
   }
 
-  /** Changes the settings that are named, and its name. */
+  /** Changes the settings that are named, and its name. Logins go on under the old name until it gets a new token. */
   async edit(
     nameOrId: string,
     { name, ...settings }: { name?: string } & Record<string, unknown>,
@@ -106,10 +109,16 @@ export class ClientRepository {
   /** Gives the client a new token; the old one is refused from now on. */
   async rotate(nameOrId: string): Promise<IssuedToken> {
     const token = newClientToken();
+    const { name } = await this.get(nameOrId);
+    const loginDigests = await loginDigestsOf(name, token);
     const client = await this.#change(nameOrId, async (_tx, row) => {
       if (row.revoked_at_ms !== null)
         throw new ClientError('revoked', `The client "${row.name}" was revoked, which is for good; add a new one.`);
-      return { token_digest: tokenDigest(token), rotated_at_ms: this.#clock.wallMs() };
+      return {
+        token_digest: tokenDigest(token),
+        login_digests: JSON.stringify(loginDigests),
+        rotated_at_ms: this.#clock.wallMs(),
+      };
     });
     return { client, token };
   }
@@ -140,10 +149,7 @@ export class ClientRepository {
 
   #refuseEnvironmentName(name: string, code: 'name_taken' | 'not_found'): void {
     if (this.#environmentNames.has(name))
-      throw new ClientError(
-        code,
-        `"${name}" is a client of SERVER_TOKENS, which is changed there (in .env).`,
-      );
+      throw new ClientError(code, `"${name}" is a client of SERVER_TOKENS, which is changed there (in .env).`);
   }
 }
 
@@ -153,7 +159,7 @@ function byName(db: Queries, name: string): Promise<Selectable<ClientsTable> | u
 
 type SettingColumns = Omit<
   Selectable<ClientsTable>,
-  'id' | 'name' | 'token_digest' | 'created_at_ms' | 'rotated_at_ms' | 'revoked_at_ms'
+  'id' | 'name' | 'token_digest' | 'login_digests' | 'created_at_ms' | 'rotated_at_ms' | 'revoked_at_ms'
 >;
 
 const COLUMN_OF = {
@@ -164,6 +170,7 @@ const COLUMN_OF = {
   band: 'band',
   maxQueued: 'max_queued',
   maxInFlight: 'max_in_flight',
+  maxWaitMs: 'max_wait_ms',
   requestsPerMinute: 'requests_per_minute',
   anlasPerDay: 'anlas_per_day',
   anlasPerMonth: 'anlas_per_month',
@@ -189,6 +196,7 @@ function clientOf(row: Selectable<ClientsTable>): StoredClient {
     name: row.name,
     origin: 'database',
     tokenDigest: row.token_digest,
+    loginDigests: listOf(row.login_digests) ?? [],
     createdAtMs: row.created_at_ms,
     rotatedAtMs: row.rotated_at_ms,
     revokedAtMs: row.revoked_at_ms,
@@ -199,6 +207,7 @@ function clientOf(row: Selectable<ClientsTable>): StoredClient {
     band: row.band,
     maxQueued: row.max_queued,
     maxInFlight: row.max_in_flight,
+    maxWaitMs: row.max_wait_ms,
     requestsPerMinute: row.requests_per_minute,
     anlasPerDay: row.anlas_per_day,
     anlasPerMonth: row.anlas_per_month,

@@ -47,6 +47,7 @@ const settingsSchema = z.strictObject({
   band: z.enum(BANDS, { error: `expected one of ${BANDS.join(', ')}` }),
   maxQueued: amount(0),
   maxInFlight: amount(1),
+  maxWaitMs: amount(1000),
   requestsPerMinute: amount(1),
   anlasPerDay: amount(0),
   anlasPerMonth: amount(0),

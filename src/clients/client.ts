@@ -26,6 +26,8 @@ export interface ClientSettings {
   maxQueued: number | null;
   /** Most requests at NovelAI at once; further ones wait. */
   maxInFlight: number | null;
+  /** Longest that a request may wait, milliseconds; null for QUEUE_TIMEOUT. A request may ask for less. */
+  maxWaitMs: number | null;
   /** Most requests in a minute, as a full bucket that refills evenly; further ones are refused. */
   requestsPerMinute: number | null;
   anlasPerDay: number | null;
@@ -44,6 +46,7 @@ export const DEFAULT_SETTINGS: Readonly<ClientSettings> = Object.freeze({
   band: 'interactive',
   maxQueued: null,
   maxInFlight: null,
+  maxWaitMs: null,
   requestsPerMinute: null,
   anlasPerDay: null,
   anlasPerMonth: null,
@@ -67,6 +70,8 @@ export interface StoredClient extends Client {
   origin: 'database';
   /** SHA-256 of its token, hexadecimal. */
   tokenDigest: string;
+  /** Digests of the access keys that it may log in with; none for one whose token is older than they are. */
+  loginDigests: readonly string[];
   createdAtMs: number;
   /** When it got its present token, if not at first. */
   rotatedAtMs: number | null;

@@ -8,7 +8,8 @@ import type { ClientRepository } from './client-repository.ts';
 export interface ClientWatchOptions {
   store: Store;
   clock: Clock;
-  registry: ClientRegistry;
+  /** Whoever keeps the database's clients in memory. */
+  keepers: readonly Pick<ClientRegistry, 'replaceStored'>[];
   repository: Pick<ClientRepository, 'list'>;
   /** Called after each change, for instance to pass weights on to the queue. */
   onChange?: () => void;
@@ -18,13 +19,14 @@ export interface ClientWatchOptions {
 
 /** Begins with the first `look`, and from then on notices every change within a second, also one by another process. */
 export function watchClients(options: ClientWatchOptions): RevisionWatch {
-  const { store, clock, registry, repository, onChange = () => undefined, onFailure } = options;
+  const { store, clock, keepers, repository, onChange = () => undefined, onFailure } = options;
   return watchRevision({
     store,
     clock,
     topic: 'clients',
     async onChange() {
-      registry.replaceStored(await repository.list());
+      const stored = await repository.list();
+      for (const keeper of keepers) keeper.replaceStored(stored);
       onChange();
     },
     ...(onFailure && { onFailure }),

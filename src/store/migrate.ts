@@ -5,6 +5,7 @@ import { ledgerTables } from './migrations/0001-ledger.ts';
 import { secretKeysTable } from './migrations/0002-secret-keys.ts';
 import { clientsAndAccountsTables } from './migrations/0003-clients-and-accounts.ts';
 import { bankTable } from './migrations/0004-bank.ts';
+import { clientLoginsAndWaits } from './migrations/0005-client-logins-and-waits.ts';
 import type { Engine, SchemaChange } from './migrations/schema-change.ts';
 import type { Schema } from './schema.ts';
 import { asStoreError, StoreOpenError, StoreUnavailableError } from './store-error.ts';
@@ -15,6 +16,7 @@ const STEPS: Readonly<Record<string, SchemaChange>> = {
   '0002-secret-keys': secretKeysTable,
   '0003-clients-and-accounts': clientsAndAccountsTables,
   '0004-bank': bankTable,
+  '0005-client-logins-and-waits': clientLoginsAndWaits,
 };
 
 /** Whether the tables are older than this version needs. */

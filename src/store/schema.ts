@@ -123,6 +123,8 @@ export interface ClientsTable {
   name: string;
   /** SHA-256 of the token, hexadecimal; the token itself is kept nowhere. */
   token_digest: string;
+  /** JSON list of the digests of its access keys; null for a client that is older than they are. */
+  login_digests: string | null;
   created_at_ms: number;
   rotated_at_ms: number | null;
   revoked_at_ms: number | null;
@@ -135,6 +137,7 @@ export interface ClientsTable {
   band: 'interactive' | 'batch';
   max_queued: number | null;
   max_in_flight: number | null;
+  max_wait_ms: number | null;
   requests_per_minute: number | null;
   anlas_per_day: number | null;
   anlas_per_month: number | null;

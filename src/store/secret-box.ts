@@ -1,5 +1,5 @@
 // Encrypts credentials at rest, and notices a wrong key before anything is read or written with it.
-import { createCipheriv, createDecipheriv, randomBytes, scrypt } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, scrypt } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -54,6 +54,13 @@ export class SecretBox {
     if (!key)
       throw new SecretBoxError(`A secret was sealed with the key ${keyId}, which is not at hand; give that key too.`);
     return openWith({ id: keyId, key }, sealed, context);
+  }
+
+  /** Gives a key for another purpose than sealing, from which this one cannot be told. Another one with each new SECRET_KEY. */
+  subkey(purpose: string): Buffer {
+    const key = this.#keys.get(this.#currentId);
+    if (!key) throw new SecretBoxError(`The key ${this.#currentId} is not at hand.`);
+    return createHmac('sha256', key).update(purpose).digest();
   }
 
   /** Whether the value should be sealed anew, because a newer key has taken over. */

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ENDPOINTS } from '../../src/novelai/endpoints.ts';
+import { newClientToken } from '../../src/lib/random-text.ts';
 import { deriveAccessKey } from '../../src/novelai/access-key.ts';
 import { readSubscription } from '../../src/novelai/subscription.ts';
 import { call, type CallOptions } from '../support/http-client.ts';
-import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
 
 const TOKEN = `pst-${'Made0Up1'.repeat(8)}`;
 
@@ -114,6 +115,28 @@ test('login, the key in the other base64 alphabet is taken too', async () => {
   const key = (await deriveAccessKey('Tavern', TOKEN)).replaceAll('-', '+').replaceAll('_', '/');
   assert.match(key, /[+/]/, 'these two spell it differently');
   assert.equal((await call(`${stack.address}/user/login`, { body: JSON.stringify({ key }) })).status, 201);
+});
+
+test("login, a client of the database: a session that works here until the client's token is another", async () => {
+  const { clients } = stack.service.storage;
+  const { token } = await clients.add('Reading Room');
+  const logIn = async (secret: string) => {
+    const key = await deriveAccessKey('reading room', secret);
+    const { status, text } = await call(`${stack.address}/user/login`, { body: JSON.stringify({ key }) });
+    return { status, session: (JSON.parse(text) as { accessToken?: string }).accessToken };
+  };
+  await until(() => stack.service.clients.find(token) !== undefined);
+  const { status, session = '' } = await logIn(token);
+  assert.equal(status, 201);
+  assert.match((await ask('/user/information', { token: session })).text, /"plainTextEmail":"Reading Room"/);
+  assert.equal((await stack.generate(generationBody(), { token: session })).status, 200);
+  assert.equal((await logIn(newClientToken())).status, 401);
+
+  const rotated = await clients.rotate('Reading Room');
+  await until(() => stack.service.clients.find(rotated.token) !== undefined);
+  assert.equal((await ask('/user/information', { token: session })).status, 401);
+  assert.equal((await logIn(token)).status, 401);
+  assert.equal((await logIn(rotated.token)).status, 201);
 });
 
 for (const [what, body, status] of [

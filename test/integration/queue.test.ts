@@ -118,3 +118,19 @@ test('queue limits, per client 429 and in all 503, both with Retry-After; others
   for (const { headers } of [tooMany, full]) assert.ok(Number(headers['retry-after']) >= 1);
   for (const { status } of await Promise.all([running, ...waiting])) assert.equal(status, 200);
 });
+
+test("a client's own longest wait: its requests are refused when that is over, others wait on", async (t) => {
+  const stack = await startStack({ simulator: { fixedLatencyMs: 2500, recordsBodies: true } });
+  t.after(() => stack.close());
+  const { token } = await stack.service.storage.clients.add('hasty', { maxWaitMs: 1000 });
+  await until(() => stack.service.clients.find(token) !== undefined);
+  const first = stack.generate(generationBody({ prompt: 'running' }));
+  await until(() => stack.service.running === 1);
+  const [hasty, patient] = await Promise.all([
+    stack.generate(generationBody({ prompt: 'hasty' }), { token }),
+    stack.generate(generationBody({ prompt: 'patient' })),
+  ]);
+  assert.deepEqual([hasty.status, patient.status, (await first).status], [503, 200, 200]);
+  assert.ok(Number(hasty.headers['retry-after']) >= 1);
+  assert.deepEqual(order(stack), ['running', 'patient']);
+});

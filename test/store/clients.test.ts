@@ -27,6 +27,7 @@ const SETTINGS = {
   band: 'batch',
   maxQueued: 0,
   maxInFlight: 1,
+  maxWaitMs: 90_000,
   requestsPerMinute: 30,
   anlasPerDay: 100,
   anlasPerMonth: 1000,
@@ -45,7 +46,8 @@ onBothEngines('clients', (database) => {
     await store.close();
     const again = repositoryOn(await open());
     assert.deepEqual(await again.get('Bot'), client);
-    const { id, name, origin, tokenDigest, createdAtMs, rotatedAtMs, revokedAtMs, ...settings } = client;
+    const { id, name, origin, tokenDigest, loginDigests, createdAtMs, rotatedAtMs, revokedAtMs, ...settings } = client;
+    assert.equal(new Set(loginDigests).size, 2, 'with the name as it is, and in lower case');
     assert.deepEqual(settings, SETTINGS);
     assert.deepEqual([name, origin, rotatedAtMs, revokedAtMs], ['Bot', 'database', null, null]);
     assert.deepEqual(await again.get(id), client, 'by its id too');
@@ -92,8 +94,10 @@ onBothEngines('clients', (database) => {
     assert.deepEqual(second.client, {
       ...first.client,
       tokenDigest: second.client.tokenDigest,
+      loginDigests: second.client.loginDigests,
       rotatedAtMs: clock.wallMs(),
     });
+    assert.ok(first.client.loginDigests.every((digest) => !second.client.loginDigests.includes(digest)));
     const revoked = await repository.revoke('Bot');
     assert.equal(revoked.revokedAtMs, clock.wallMs());
     clock.stepWall(1000);
@@ -107,7 +111,7 @@ onBothEngines('clients', (database) => {
     const repository = repositoryOn(store, clock);
     const registry = new ClientRegistry([], { wallMs: () => clock.wallMs() });
     let changes = 0;
-    const watch = watchClients({ store, clock, registry, repository, onChange: () => void (changes += 1) });
+    const watch = watchClients({ store, clock, keepers: [registry], repository, onChange: () => void (changes += 1) });
     t.after(() => watch.close());
     const { token } = await repository.add('Bot');
     await watch.look();
@@ -138,7 +142,7 @@ onBothEngines('clients', (database) => {
     const watch = watchClients({
       store: broken,
       clock,
-      registry,
+      keepers: [registry],
       repository: {
         list: () => (isDown ? Promise.reject(new Error('outage')) : repository.list()),
       },

@@ -41,7 +41,7 @@ export async function answerRelayed(arrival: ClientArrival, deps: RelayDeps, lim
     slot: endpoint.slot,
     ...readPreferences(
       request.headers,
-      { band: client.band, queueTimeoutMs: limits.queueTimeoutMs, receivedMs },
+      { band: client.band, queueTimeoutMs: client.maxWaitMs ?? limits.queueTimeoutMs, receivedMs },
       deps.clock,
     ),
   };

@@ -1,6 +1,8 @@
 // Clients that only know how to log in: their name is the e-mail address, their token the password.
-import { createHash, createHmac } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import type { Client, ClientRegistry } from '../../clients/client-registry.ts';
+import type { StoredClient } from '../../clients/client.ts';
+import { loginDigest } from '../../clients/login-digests.ts';
 import type { ClientConfig } from '../../config/config.ts';
 import { deriveAccessKey } from '../../novelai/access-key.ts';
 import { registerSecret } from '../../telemetry/hide-secrets.ts';
@@ -12,7 +14,7 @@ export interface LoginIdentity {
   sessionKey: Buffer;
 }
 
-/** Where logins are looked up. Clients kept elsewhere than in the configuration bring their own. */
+/** Where logins are looked up. */
 export interface LoginDirectory {
   /** Finds the client whose name and token give this access key (contract 2.2), in NovelAI's spelling. */
   byAccessKey(accessKey: string): LoginIdentity | undefined | Promise<LoginIdentity | undefined>;
@@ -37,7 +39,7 @@ export class ConfiguredLogins implements LoginDirectory {
   /** Looked up by digest, so that the time it takes tells nothing about the keys. */
   async byAccessKey(accessKey: string): Promise<LoginIdentity | undefined> {
     this.#tokenByKeyDigest ??= this.#deriveAll();
-    return this.#byToken((await this.#tokenByKeyDigest).get(digestOf(accessKey)));
+    return this.#byToken((await this.#tokenByKeyDigest).get(loginDigest(accessKey)));
   }
 
   #byToken(token: string | undefined): LoginIdentity | undefined {
@@ -51,7 +53,7 @@ export class ConfiguredLogins implements LoginDirectory {
       for (const email of spellings(name)) {
         const accessKey = await deriveAccessKey(email, token);
         registerSecret(accessKey);
-        tokens.set(digestOf(accessKey), token);
+        tokens.set(loginDigest(accessKey), token);
       }
     return tokens;
   }
@@ -67,6 +69,60 @@ function sessionKeyOf(token: string): Buffer {
   return createHmac('sha256', token).update('novelai-proxy session').digest();
 }
 
-function digestOf(accessKey: string): string {
-  return createHash('sha256').update(accessKey).digest('base64');
+/** Logins of the clients in the database, of which no token is kept: their keys' digests were, when they got their tokens. */
+export class StoredLogins implements LoginDirectory {
+  readonly #clients: Pick<ClientRegistry, 'identifyDigest'>;
+  readonly #serviceKey: Buffer;
+  #tokenDigestByKey: ReadonlyMap<string, string> = new Map();
+  #tokenDigestByName: ReadonlyMap<string, string> = new Map();
+
+  /** `serviceKey` signs the sessions, together with what is kept of a client's token. */
+  constructor(clients: Pick<ClientRegistry, 'identifyDigest'>, serviceKey: Buffer) {
+    this.#clients = clients;
+    this.#serviceKey = serviceKey;
+  }
+
+  /** Takes over what the database now says. */
+  replaceStored(clients: readonly StoredClient[]): void {
+    this.#tokenDigestByName = new Map(clients.map(({ name, tokenDigest }) => [name, tokenDigest]));
+    this.#tokenDigestByKey = new Map(
+      clients.flatMap(({ loginDigests, tokenDigest }) =>
+        loginDigests.map((digest): [string, string] => [digest, tokenDigest]),
+      ),
+    );
+  }
+
+  byName(clientName: string): LoginIdentity | undefined {
+    return this.#byTokenDigest(this.#tokenDigestByName.get(clientName));
+  }
+
+  byAccessKey(accessKey: string): LoginIdentity | undefined {
+    return this.#byTokenDigest(this.#tokenDigestByKey.get(loginDigest(accessKey)));
+  }
+
+  #byTokenDigest(tokenDigest: string | undefined): LoginIdentity | undefined {
+    const found = tokenDigest === undefined ? undefined : this.#clients.identifyDigest(tokenDigest);
+    if (tokenDigest === undefined || !found || found.refusal !== undefined) return undefined;
+    return { client: found.client, sessionKey: createHmac('sha256', this.#serviceKey).update(tokenDigest).digest() };
+  }
+}
+
+/** Gives the logins of several directories as one; a client's name is in one of them at most. */
+export function joinLogins(directories: () => readonly LoginDirectory[]): LoginDirectory {
+  return {
+    async byAccessKey(accessKey) {
+      for (const directory of directories()) {
+        const found = await directory.byAccessKey(accessKey);
+        if (found) return found;
+      }
+      return undefined;
+    },
+    byName(clientName) {
+      for (const directory of directories()) {
+        const found = directory.byName(clientName);
+        if (found) return found;
+      }
+      return undefined;
+    },
+  };
 }

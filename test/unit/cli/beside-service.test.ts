@@ -41,7 +41,7 @@ test('beside a service that writes all the time: every command succeeds, no writ
   const repository = new ClientRepository({ store, clock: systemClock });
   const failures: unknown[] = [];
   const onFailure = (error: unknown) => void failures.push(error);
-  const watch = watchClients({ store, clock: systemClock, registry, repository, onFailure });
+  const watch = watchClients({ store, clock: systemClock, keepers: [registry], repository, onFailure });
   await watch.look();
 
   const service = { isOver: false, written: 0 };

@@ -33,7 +33,7 @@ test('client add, every option becomes a setting', async (t) => {
   const clock = new FakeClock();
   const options =
     '--expires 30d --endpoints generate-image,upscale --dialects native --weight 0.5 --priority batch --max-queued 7 ' +
-    '--max-in-flight 1 --rate 30 --anlas-day 10 --anlas-month 100 --anlas-total 1000 --images-day 0 --free-only clamp --json';
+    '--max-in-flight 1 --max-wait 2h --rate 30 --anlas-day 10 --anlas-month 100 --anlas-total 1000 --images-day 0 --free-only clamp --json';
   const { out, err } = await run(['client', 'add', 'bot', ...options.split(' ')], { clock });
   assert.equal(err, '');
   const { id, token, ...client } = JSON.parse(out) as Record<string, unknown>;
@@ -52,6 +52,7 @@ test('client add, every option becomes a setting', async (t) => {
     band: 'batch',
     maxQueued: 7,
     maxInFlight: 1,
+    maxWaitMs: 7_200_000,
     requestsPerMinute: 30,
     anlasPerDay: 10,
     anlasPerMonth: 100,

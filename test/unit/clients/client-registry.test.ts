@@ -14,6 +14,7 @@ function stored(name: string, token: string, changes: Partial<StoredClient> = {}
     name,
     origin: 'database',
     tokenDigest: tokenDigest(token),
+    loginDigests: [],
     createdAtMs: 0,
     rotatedAtMs: null,
     revokedAtMs: null,
