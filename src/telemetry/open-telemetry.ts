@@ -34,10 +34,11 @@ export async function startTracing(options: TracingOptions, log: Log): Promise<(
 async function load({ propagates, environment }: TracingOptions, log: Log): Promise<() => Promise<void>> {
   const [api, { NodeSDK }] = await Promise.all([import('@opentelemetry/api'), import('@opentelemetry/sdk-node')]);
   // OpenTelemetry reads its many variables itself, from the process's environment and from nowhere else.
-  const { env } = process;
-  for (const [name, value] of Object.entries(environment)) env[name] ??= value;
-  env['OTEL_NODE_RESOURCE_DETECTORS'] ??= RESOURCE_DETECTORS;
-  env['OTEL_SERVICE_NAME'] ??= SERVICE_NAME;
+  const takeBack = setMissing({
+    OTEL_NODE_RESOURCE_DETECTORS: RESOURCE_DETECTORS,
+    OTEL_SERVICE_NAME: SERVICE_NAME,
+    ...environment,
+  });
   const sdk = new NodeSDK({ metricReaders: [], logRecordProcessors: [], instrumentations: [] });
   sdk.start();
   const stopSpans = watchSpans({ api, tracer: api.trace.getTracer(SERVICE_NAME), propagates });
@@ -49,7 +50,18 @@ async function load({ propagates, environment }: TracingOptions, log: Log): Prom
     } catch (err) {
       log.warn({ err }, 'the last traces could not be sent');
     }
-    // The next service in this process (a test's) registers its own.
+    // The next service in this process (a test's) has its own.
+    takeBack();
     for (const part of [api.trace, api.context, api.propagation]) part.disable();
+  };
+}
+
+/** Sets those variables of the process that it has not; gives a function that takes them back. */
+function setMissing(variables: Readonly<Record<string, string>>): () => void {
+  const { env } = process;
+  const names = Object.keys(variables).filter((name) => env[name] === undefined);
+  for (const name of names) env[name] = variables[name];
+  return () => {
+    for (const name of names) delete env[name];
   };
 }

@@ -111,6 +111,8 @@ function watchChannel<Message extends StepMessage>(
     const span = spans.get(message);
     if (!span) return;
     spans.delete(message);
+    // The endpoint may not have been known at the start.
+    span.updateName(shape.name(message));
     span.setAttributes(shape.attributes(message));
     const error = shape.errorOf?.(message) ?? (message.error === undefined ? undefined : errorName(message.error));
     if (error !== undefined) {
