@@ -84,7 +84,7 @@ async function start(context: TestContext, environment: Record<string, string> =
 }
 
 /** Programs that ask again and again over the same connections, until they are told to stop; gives what they got. */
-function load(service: Service, workers: number) {
+function load(context: TestContext, service: Service, workers: number) {
   const agent = new Agent({ keepAlive: true, maxSockets: workers });
   const got = { pictures: 0, streams: 0, closed: 0, failures: [] as string[] };
   const sockets = new WeakSet<object>();
@@ -103,9 +103,10 @@ function load(service: Service, workers: number) {
     }
   };
   agent.on('free', (socket) => {
-    if (!sockets.has(socket)) socket.once('close', () => (got.closed += isOver ? 0 : 1));
+    if (!sockets.has(socket)) socket.once('close', () => (got.closed += end.signal.aborted ? 0 : 1));
     sockets.add(socket);
   });
+  context.after(() => end.abort());
   const running = Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
   return {
     got,
@@ -123,7 +124,7 @@ test('reload under load, by file and by SIGHUP: no request fails, no connection 
   const { simulator, proxy, tokens } = service;
   const [first, second, third, fourth] = madeUpAccounts(4).map(({ email }) => simulator.truth.account(email));
   assert.ok(first && second && third && fourth);
-  const programs = load(service, 8);
+  const programs = load(context, service, 8);
   await until(() => programs.got.streams > 5 && programs.got.pictures > 5);
 
   await service.said(/"added":\["acc-3","acc-4"\]/, () => service.writeAccounts(0, 1, 2, 3));
