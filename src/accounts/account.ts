@@ -81,6 +81,8 @@ export class Account {
   readonly #cooldowns: Cooldowns;
   #administration: { state: 'draining' | 'disabled'; why: string } | undefined;
   #isClosed = false;
+  /** What the group was told last. */
+  #toldStanding = '';
   #stopWake: () => void = () => undefined;
 
   constructor(config: AccountConfig, deps: AccountDeps) {
@@ -287,14 +289,28 @@ export class Account {
     this.#changed();
   }
 
-  /** Tells the group, and again when the pause that now holds it back is over. */
+  /**
+   * Tells the group where there is something to tell, and again when the pause that now holds the account back is over. Most
+   * answers change nothing, and the group would ask all accounts anew what they can serve.
+   */
   #changed(): void {
     if (this.#isClosed) return;
+    const image = this.availability('image');
+    const text = this.availability('text');
+    const standing = [
+      image.state,
+      image.untilMs,
+      text.state,
+      text.untilMs,
+      this.isHealthy,
+      this.isOnProbation,
+      this.balance.version,
+    ].join();
+    if (standing === this.#toldStanding) return;
+    this.#toldStanding = standing;
     this.#stopWake();
     const nowMs = this.#deps.clock.monotonicMs();
-    const ends = [this.availability('image').untilMs, this.availability('text').untilMs].filter(
-      (ms) => ms !== undefined && ms > nowMs,
-    );
+    const ends = [image.untilMs, text.untilMs].filter((ms) => ms !== undefined && ms > nowMs);
     if (ends.length > 0)
       this.#stopWake = this.#deps.clock.after(Math.min(...ends.map(Number)) - nowMs + 1, () => this.#changed());
     this.#deps.onChange(this);

@@ -26,6 +26,7 @@ export class Balance {
   #subscription: Subscription | undefined;
   #isFirstReadOver = false;
   #readAtMs = -Infinity;
+  #version = 0;
   #failures = 0;
   /** The reading that runs, and whether somebody has asked for one since it began. */
   #reading: Promise<void> | undefined;
@@ -47,6 +48,11 @@ export class Balance {
     if (this.#reading) this.#isOutdated = true;
     else this.#reading = Promise.resolve().then(() => this.#readUntilCurrent());
     return this.#reading;
+  }
+
+  /** Grows whenever a price or what can be paid may be another. */
+  get version(): number {
+    return this.#version;
   }
 
   /** Undefined until it could be read once. */
@@ -91,6 +97,7 @@ export class Balance {
       freeKeys: new Set([...freeKeys, ...(costAnlas > 0 ? [] : [work.key])]),
       untilMs: this.#deps.clock.monotonicMs() + REFUSAL_MEMORY_MS,
     };
+    this.#version += 1;
     this.#deps.onChange();
     void this.refresh();
   }
@@ -138,6 +145,7 @@ export class Balance {
     this.#readAtMs = this.#deps.clock.monotonicMs();
     const pauseMs = this.#failures > 0 ? backoffMs(this.#failures, FAILED_PAUSE, () => 0) : SLOW_REFRESH_MS;
     this.#stopTimer = this.#deps.clock.after(pauseMs, () => void this.refresh());
+    this.#version += 1;
     this.#deps.onChange();
   }
 
