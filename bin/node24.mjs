@@ -32,8 +32,8 @@ export function findNode() {
  * Runs Node >= 24 with `args` on this terminal and ends this process as that one ended. SIGTERM and SIGINT reach the
  * child exactly once: a terminal's Ctrl-C goes to the whole foreground group by itself, so there it is only waited for.
  */
-export function runNode(args) {
-  const child = spawn(findNode(), args, { stdio: 'inherit' });
+export function runNode(args, env = process.env) {
+  const child = spawn(findNode(), args, { stdio: 'inherit', env });
   const isTerminalGroup = Boolean(process.stdin.isTTY);
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGINT', () => {
@@ -47,6 +47,14 @@ export function runNode(args) {
     process.exit(1);
   });
   child.on('exit', (code, signal) => process.exit(signal ? 128 + constants.signals[signal] : code));
+}
+
+/** Starts this process anew, with these arguments, under the same number and without a parent. Gives false where that cannot be done. */
+export function replaceWithNode(args, env) {
+  // Windows has no such call, and Node before 24 none either.
+  if (process.platform === 'win32' || !process.execve) return false;
+  process.removeAllListeners('warning');
+  process.execve(process.execPath, [process.execPath, ...args], env);
 }
 
 if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {

@@ -21,7 +21,8 @@ export interface ProxyProcess {
   stop(): Promise<void>;
 }
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+/** What users start: it sees to it that the process holds little memory. */
+const LAUNCHER = fileURLToPath(new URL('../../bin/novelai-proxy.mjs', import.meta.url));
 
 /** Starts the proxy in front of a simulator, with an account for each of `accounts`; resolves when all of them can serve. */
 export async function startProxyProcess(
@@ -31,7 +32,7 @@ export async function startProxyProcess(
 ): Promise<ProxyProcess> {
   const dir = await mkdtemp(join(tmpdir(), 'proxy-process-'));
   const token = newClientToken();
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
+  const child = spawn(process.execPath, [LAUNCHER, 'serve'], {
     cwd: dir,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
