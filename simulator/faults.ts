@@ -14,19 +14,9 @@ import type { SeededRandom } from './random.ts';
  * - `status`: another status, with a JSON, HTML or empty body.
  * - `stream-error`: on streams, an `error` frame after `afterFrames` frames; elsewhere a 500.
  */
-export type FaultKind =
-  | 'delay'
-  | 'hang'
-  | 'reset-before-headers'
-  | 'reset-after-headers'
-  | 'truncate'
-  | 'short-body'
-  | 'garbage'
-  | 'slow-body'
-  | 'status'
-  | 'stream-error';
+export type FaultKind = (typeof FAULT_KINDS)[number];
 
-export const FAULT_KINDS: ReadonlySet<string> = new Set<FaultKind>([
+export const FAULT_KINDS = [
   'delay',
   'hang',
   'reset-before-headers',
@@ -37,7 +27,7 @@ export const FAULT_KINDS: ReadonlySet<string> = new Set<FaultKind>([
   'slow-body',
   'status',
   'stream-error',
-]);
+] as const;
 
 /** Which requests a fault strikes, and how. Conditions left out always hold; those given must all hold. */
 export interface FaultRule {
@@ -122,9 +112,9 @@ export class FaultPlan {
 
   /** Puts a rule in force and gives its id. Rules are tried in the order they came; the first that strikes is played. */
   add(rule: FaultRule): string {
-    if (!FAULT_KINDS.has(rule.kind)) {
+    if (!FAULT_KINDS.some((kind) => kind === rule.kind)) {
       throw new RangeError(
-        `The fault could not be planned: expected a kind of ${[...FAULT_KINDS].join(', ')}, given ${rule.kind}.`,
+        `The fault could not be planned: expected a kind of ${FAULT_KINDS.join(', ')}, given ${rule.kind}.`,
       );
     }
     const id = `fault-${this.#nextId++}`;

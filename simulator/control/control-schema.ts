@@ -1,5 +1,6 @@
 // What the control API takes: one schema for each body. Unknown members are refused, so that a typing error is noticed.
 import * as z from 'zod';
+import { FAULT_KINDS } from '../faults.ts';
 
 const anlas = z.int().min(0).max(1_000_000_000);
 const percent = z.number().min(-100).max(100);
@@ -30,18 +31,7 @@ export const balanceSchema = z.strictObject({
 });
 
 export const faultSchema = z.strictObject({
-  kind: z.enum([
-    'delay',
-    'hang',
-    'reset-before-headers',
-    'reset-after-headers',
-    'truncate',
-    'short-body',
-    'garbage',
-    'slow-body',
-    'status',
-    'stream-error',
-  ]),
+  kind: z.enum(FAULT_KINDS),
   endpoint: z.string().exactOptional(),
   path: z.string().exactOptional(),
   account: z.string().exactOptional(),
