@@ -43,9 +43,9 @@ export const KILL_PLANTS: Readonly<Record<string, Plant>> = {
   'written down as sent only after the answer': {
     file: '/src/dispatch/serve-generation.ts',
     sound:
-      'await holding(lease, passage.booking?.markSent(account));\n    const last = await holding(lease, attempt(passage, lease, token));',
+      'await holding(lease, passage.booking?.markSent(account));\n    const last = await holding(lease, watchedAttempt(passage, lease, token));',
     faulty:
-      'const last = await holding(lease, attempt(passage, lease, token));\n    await holding(lease, passage.booking?.markSent(account));',
+      'const last = await holding(lease, watchedAttempt(passage, lease, token));\n    await holding(lease, passage.booking?.markSent(account));',
     breaks: /charges: NovelAI took/,
   },
   'no rest after a crash': {
