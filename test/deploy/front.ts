@@ -137,7 +137,7 @@ function isOver({ exitCode, signalCode }: ChildProcess): boolean {
 }
 
 /** A port that was free a moment ago: neither front can say which one it took. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
