@@ -1,0 +1,92 @@
+// The service as a user runs it, as a process of its own, before an origin: everything on, its output in a file.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { newClientToken } from '../../src/lib/random-text.ts';
+import { call } from '../../test/support/http-client.ts';
+import { madeUpAccounts } from '../../test/support/stack.ts';
+import { freePort } from '../peers/peers.ts';
+
+export interface ServiceProcess {
+  pid: number;
+  address: string;
+  token: string;
+  /** Of a second program, which has no requests of its own. */
+  watcherToken: string;
+  /** Its working folder: data, logs, profiles. */
+  dir: string;
+  stop: () => Promise<void>;
+}
+
+export interface ServiceOptions {
+  /** Base URL of NovelAI's stand-in. */
+  upstream: string;
+  accounts: number;
+  environment?: Readonly<Record<string, string>>;
+  /** For Node itself, before the script. */
+  nodeArguments?: readonly string[];
+}
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const START_LIMIT_MS = 60_000;
+
+/** Starts it; resolves when all its accounts can serve. */
+export async function startService({
+  upstream,
+  accounts,
+  environment = {},
+  nodeArguments = [],
+}: ServiceOptions): Promise<ServiceProcess> {
+  const dir = mkdtempSync(join(tmpdir(), 'bench-service-'));
+  const token = newClientToken();
+  const watcherToken = newClientToken();
+  const port = await freePort();
+  const address = `http://127.0.0.1:${port}`;
+  const output = openSync(join(dir, 'output'), 'w');
+  const child = spawn(process.execPath, [...nodeArguments, MAIN, 'serve'], {
+    cwd: dir,
+    stdio: ['ignore', output, 'inherit'],
+    env: {
+      PORT: String(port),
+      SERVER_TOKENS: `program:${token},watcher:${watcherToken}`,
+      NOVELAI_ACCOUNTS: JSON.stringify(
+        madeUpAccounts(accounts).map(({ email, password }) => ({ name: email, email, password })),
+      ),
+      NOVELAI_IMAGE_URL: upstream,
+      NOVELAI_TEXT_URL: upstream,
+      NOVELAI_API_URL: upstream,
+      SHUTDOWN_TIMEOUT: '5s',
+      ...environment,
+    },
+  });
+  // A bench that dies takes it along.
+  const onExit = () => child.kill('SIGKILL');
+  process.once('exit', onExit);
+  const stop = async () => {
+    process.off('exit', onExit);
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    }
+    rmSync(dir, { recursive: true, force: true });
+  };
+  const endMs = performance.now() + START_LIMIT_MS;
+  while (!(await areAllReady(address, accounts))) {
+    if (child.exitCode !== null || performance.now() > endMs) {
+      const said = readFileSync(join(dir, 'output'), 'utf8').slice(-2000);
+      await stop();
+      throw new Error(`the service did not start: ${said}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return { pid: child.pid ?? 0, address, token, watcherToken, dir, stop };
+}
+
+async function areAllReady(address: string, accounts: number): Promise<boolean> {
+  const answer = await call(`${address}/readyz`, { method: 'GET' }).catch(() => undefined);
+  const { accounts: states = [] } = JSON.parse(answer?.text ?? '{}') as { accounts?: { state: string }[] };
+  return states.length === accounts && states.every(({ state }) => state === 'ready');
+}
