@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -19,9 +20,9 @@ const PAID = generationBody({ parameters: { steps: 50 } });
 interface Service {
   simulator: Simulator;
   proxy: KillableProxy;
-  generate(options?: CallOptions): Promise<Answer>;
+  generate: (options?: CallOptions) => Promise<Answer>;
   /** Asks one of the service's own routes. */
-  ask(path: string, options?: CallOptions): Promise<Answer>;
+  ask: (path: string, options?: CallOptions) => Promise<Answer>;
 }
 
 async function start(context: TestContext, accounts: number, fixedLatencyMs: number): Promise<Service> {
@@ -87,7 +88,6 @@ test('SIGTERM with 8 running and 200 waiting: 8 get their picture, 200 a 503 wit
 
   assertStopping(await ask('/v1/queue', { agent: kept }));
   assertStopping(await generate());
-  assertStopping(await generate({ body: Buffer.alloc(8 * 1024 ** 2, ' ') }));
   assertStopping(await ask('/user/subscription'));
   assertStopping(await ask('/v1/price', { method: 'POST', body: PAID }));
   assertStopping(await ask('/no/such/path'));
@@ -149,6 +149,29 @@ test('stopping, the shutdown limit passes: the answer is cut, and the service sa
   assert.equal(await stack.service.stop(), false);
   await cut;
 });
+
+for (const path of ['/ai/generate-image', '/v1/price'])
+  test(`stopping, ${path}: a client that reads only when it has sent its whole body gets the refusal whole`, async (context) => {
+    const stack = await startStack({ simulator: { fixedLatencyMs: 2500 }, environment: { SHUTDOWN_TIMEOUT: '10s' } });
+    context.after(() => stack.close());
+    const running = stack.generate(generationBody());
+    await until(() => stack.service.running === 1);
+    const stopped = stack.service.stop();
+    const socket = connect(Number(new URL(stack.address).port), '127.0.0.1');
+    context.after(() => socket.destroy());
+    const sizeBytes = 24 * 1024 ** 2;
+    socket.pause();
+    socket.write(`POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${sizeBytes}\r\n\r\n`);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.write(Buffer.alloc(sizeBytes, ' '), (error) => (error ? reject(error) : resolve()));
+    });
+    let text = '';
+    for await (const chunk of socket.resume()) text += String(chunk);
+    assert.match(text, /^HTTP\/1\.1 503 [^]*connection: close[^]*shutting down[^]*$/i);
+    assert.equal((await running).status, 200);
+    assert.equal(await stopped, true);
+  });
 
 test('stopping, a client that reads slowly still gets its whole answer', async (context) => {
   const stack = await startStack({
