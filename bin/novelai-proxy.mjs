@@ -20,14 +20,14 @@ const CACHE_WRITE_MS = 5000;
  * memory. In the user's own folders only: whoever can write there can run code as this user anyway. Nothing depends on it.
  */
 function keepCompiled() {
-  const { constants, enableCompileCache, flushCompileCache } = module;
+  const { constants, enableCompileCache } = module;
   const folders = [
     fileURLToPath(new URL('../node_modules/.cache/novelai-proxy', import.meta.url)),
     join(homedir(), '.cache', 'novelai-proxy'),
   ];
   const isOn = folders.some((folder) => enableCompileCache(folder).status !== constants.compileCacheStatus.FAILED);
   // A service that is killed never comes to the end where Node would write.
-  if (isOn) setTimeout(flushCompileCache, CACHE_WRITE_MS).unref();
+  if (isOn) setTimeout(() => module.flushCompileCache(), CACHE_WRITE_MS).unref();
 }
 
 try {
