@@ -1,0 +1,201 @@
+// The soak bench: the service at 80 % of what its accounts can do, before a NovelAI that fails in every way, for SOAK_MINUTES (2; the
+// whole one is 30). Shows whether memory or open files grow, and that every request has its outcome. `node bench/soak.ts`. Linux only.
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { Agent } from 'node:http';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { call } from '../test/support/http-client.ts';
+import { generationBody } from '../test/support/stack.ts';
+import type { FaultyNovelAi } from './faulty-novelai.ts';
+import { machineDescription, watchOthers } from './support/machine.ts';
+import { openFilesOf, rssBytesOf } from './support/process-figures.ts';
+import { publishChart } from './support/publish.ts';
+import { startService, type ServiceProcess } from './support/service-process.ts';
+import { GENERATE_PATH } from './support/ways.ts';
+import { median, report } from './targets.ts';
+
+const MINUTES = Number(process.env['SOAK_MINUTES'] ?? 2);
+const ACCOUNTS = 20;
+const LATENCY_MS = 250;
+const FAULT_SHARE = 0.02;
+const LOAD_SHARE = 0.8;
+const PER_SECOND = (LOAD_SHARE * ACCOUNTS * 1000) / LATENCY_MS;
+const SAMPLE_MS = 1000;
+/** Of the run, before figures count: code is compiled and buffers find their size. */
+const WARM_UP_SHARE = 0.25;
+const MOST_GROWTH_MB_PER_HOUR = 20;
+/** What comes and goes in seconds hides any growth in a shorter run. */
+const LEAST_MINUTES_TO_JUDGE = 10;
+/** What is under way at one moment is not what is under way at another. */
+const OPEN_FILES_PLAY = 15;
+
+interface Sample {
+  minutes: number;
+  rssMegabytes: number;
+  openFiles: number;
+}
+
+async function ask(novelAi: ChildProcess): Promise<FaultyNovelAi> {
+  novelAi.send({});
+  const [told] = (await once(novelAi, 'message')) as [FaultyNovelAi];
+  return told;
+}
+
+/** Sends at the fixed rate until the time is over; gives how many requests were sent, by what came of them. */
+async function drive({ address, token }: ServiceProcess): Promise<Map<string, number>> {
+  const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
+  const ends = new Map<string, number>();
+  const open = new Set<Promise<void>>();
+  const startMs = performance.now();
+  const total = Math.round(PER_SECOND * MINUTES * 60);
+  for (let index = 0; index < total; index += 1) {
+    const dueMs = startMs + (index * 1000) / PER_SECOND;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(dueMs - performance.now(), 0)));
+    const answered = call(address + GENERATE_PATH, {
+      agent,
+      body: generationBody({ prompt: `soak ${index}` }),
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    })
+      .then(
+        ({ status }) => String(status),
+        () => 'broken off',
+      )
+      .then((end) => {
+        ends.set(end, (ends.get(end) ?? 0) + 1);
+        open.delete(answered);
+      });
+    open.add(answered);
+  }
+  await Promise.all(open);
+  agent.destroy();
+  return ends;
+}
+
+/** Counts the lines in the service's log that say how a request ended. */
+async function countOutcomes({ dir }: ServiceProcess): Promise<number> {
+  let count = 0;
+  for await (const line of createInterface({ input: createReadStream(join(dir, 'logs', 'app.log')) }))
+    if (line.includes('"msg":"request"') && line.includes('"outcome"')) count += 1;
+  return count;
+}
+
+/** Gives the slope of the line that fits best, in megabytes an hour. */
+function growth(samples: readonly Sample[]): number {
+  const mean = (pick: (sample: Sample) => number) =>
+    samples.reduce((sum, sample) => sum + pick(sample), 0) / samples.length;
+  const [meanMinutes, meanRss] = [mean(({ minutes }) => minutes), mean(({ rssMegabytes }) => rssMegabytes)];
+  const covariance = mean(({ minutes, rssMegabytes }) => (minutes - meanMinutes) * (rssMegabytes - meanRss));
+  return (60 * covariance) / mean(({ minutes }) => (minutes - meanMinutes) ** 2);
+}
+
+function chart(samples: readonly Sample[]): void {
+  const last = Math.ceil(MINUTES);
+  const top = 50 * Math.ceil(Math.max(...samples.map(({ rssMegabytes }) => rssMegabytes)) / 50);
+  publishChart('soak-memory', {
+    title: 'Memory of the service under load and faults',
+    panels: [
+      {
+        title: 'Memory under load and faults, megabytes',
+        note: `${PER_SECOND} requests a second on ${ACCOUNTS} accounts, ${100 * FAULT_SHARE} % of them struck by a fault`,
+        xLabel: 'minutes',
+        xTicks: Array.from({ length: Math.min(last, 6) + 1 }, (_, at) => Math.round((at * last) / Math.min(last, 6))),
+        yTicks: Array.from({ length: top / 50 + 1 }, (_, at) => ({ at: at * 50, label: String(at * 50) })),
+        series: [
+          {
+            name: 'resident memory',
+            color: '#0b6e4f',
+            kind: 'line',
+            points: samples.map(({ minutes, rssMegabytes }) => [minutes, rssMegabytes] as const),
+          },
+          {
+            name: 'open files and sockets',
+            color: '#d68910',
+            kind: 'line',
+            points: samples.map(({ minutes, openFiles }) => [minutes, openFiles] as const),
+          },
+        ],
+      },
+    ],
+  });
+}
+
+function show(
+  samples: readonly Sample[],
+  { ends, outcomes, novelAi }: { ends: Map<string, number>; outcomes: number; novelAi: FaultyNovelAi },
+): void {
+  const warm = samples.slice(Math.floor(samples.length * WARM_UP_SHARE));
+  const third = Math.floor(warm.length / 3);
+  const filesOf = (some: readonly Sample[]) => median(some.map(({ openFiles }) => openFiles));
+  const [filesFirst, filesLast] = [filesOf(warm.slice(0, third)), filesOf(warm.slice(-third))];
+  const slope = growth(warm);
+  const sent = [...ends.values()].reduce((sum, count) => sum + count, 0);
+  const rss = warm.map(({ rssMegabytes }) => rssMegabytes);
+  const spread = [...ends].map(([end, count]) => `${count} x ${end}`).join(', ');
+  report([
+    {
+      what: `growth of memory over ${MINUTES} minutes at ${PER_SECOND} requests/s with faults`,
+      target: `<= ${MOST_GROWTH_MB_PER_HOUR} MB/h, judged from ${LEAST_MINUTES_TO_JUDGE} minutes on`,
+      reached: `${slope.toFixed(0)} MB/h (${Math.min(...rss).toFixed(0)} to ${Math.max(...rss).toFixed(0)} MB)`,
+      isMet: MINUTES < LEAST_MINUTES_TO_JUDGE || slope <= MOST_GROWTH_MB_PER_HOUR,
+    },
+    {
+      what: 'open files and sockets, first and last third',
+      target: `the same, +/- ${OPEN_FILES_PLAY}`,
+      reached: `${filesFirst}, ${filesLast}`,
+      isMet: third > 0 && Math.abs(filesLast - filesFirst) <= OPEN_FILES_PLAY,
+    },
+    {
+      what: 'outcomes written down',
+      target: `${sent}, one for each request`,
+      reached: `${outcomes} (${spread})`,
+      isMet: sent > 0 && outcomes === sent,
+    },
+    {
+      what: 'the soak did something: generations, faults played, greatest overlap on an account',
+      target: 'most, some, 1',
+      reached: `${novelAi.succeeded}, ${novelAi.faults}, ${novelAi.greatestOverlap}`,
+      isMet: novelAi.succeeded > 0.9 * sent && novelAi.faults > 0 && novelAi.greatestOverlap === 1,
+    },
+  ]);
+}
+
+console.log(machineDescription());
+const othersDid = watchOthers();
+const novelAi = fork(
+  fileURLToPath(new URL('faulty-novelai.ts', import.meta.url)),
+  [ACCOUNTS, LATENCY_MS, FAULT_SHARE].map(String),
+  { stdio: 'inherit' },
+);
+const [{ origin }] = (await once(novelAi, 'message')) as [FaultyNovelAi];
+let service: ServiceProcess | undefined;
+try {
+  service = await startService({
+    upstream: origin,
+    accounts: ACCOUNTS,
+    environment: { FIRST_BYTE_TIMEOUT: '2s', LOG_MAX_SIZE: '1gb', SHUTDOWN_TIMEOUT: '20s' },
+  });
+  const { pid } = service;
+  const samples: Sample[] = [];
+  const startMs = performance.now();
+  const sampler = setInterval(
+    () =>
+      samples.push({
+        minutes: (performance.now() - startMs) / 60_000,
+        rssMegabytes: rssBytesOf(pid) / 1024 ** 2,
+        openFiles: openFilesOf(pid),
+      }),
+    SAMPLE_MS,
+  );
+  const ends = await drive(service).finally(() => clearInterval(sampler));
+  // The log's last lines are on their way.
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  console.log(`${othersDid()}\n`);
+  chart(samples);
+  show(samples, { ends, outcomes: await countOutcomes(service), novelAi: await ask(novelAi) });
+} finally {
+  await service?.stop();
+  novelAi.disconnect();
+}
