@@ -51,6 +51,7 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
       receiver: {
         onHead: (status, headers) => relay.head(status, { ...passedHeaders(headers), ...ownHeaders(passage) }),
         onData: (chunk) => relay.push(chunk),
+        onEnd: () => relay.end(),
       },
     },
     deps,

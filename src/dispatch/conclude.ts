@@ -26,7 +26,6 @@ export async function conclude(passage: Passage<RelayedRequest>, last: Attempt):
     return;
   }
   if (ruling.action === 'pass' && !failure) {
-    relay.end();
     record.outcome = outcomeOfAnswer(passage, status ?? 0, relay);
     if (relay.hasErrorEvent) record.upstreamError = 'an error event inside the answer';
     if (record.outcome === 'succeeded') record.chargedAnlas = passage.booking?.quotedAnlas;

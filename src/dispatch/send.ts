@@ -21,6 +21,8 @@ export interface AnswerReceiver {
   onHead(status: number, headers: IncomingHttpHeaders): void;
   /** Gives false when NovelAI should pause. */
   onData(chunk: Buffer): boolean;
+  /** The answer is whole. In the same turn as its last bytes, so that both go to the client in one write. */
+  onEnd(): void;
 }
 
 /** An answer that was not passed on, because another try may bring a better one; kept in case none does. */
@@ -119,6 +121,7 @@ function exchangeOnce(
           return true;
         },
         onEnd() {
+          if (ruling?.action === 'pass') receiver.onEnd();
           finish({ ruling: ruling ?? { account: 'suspect', action: 'fail' } });
         },
         onFailure(failure) {

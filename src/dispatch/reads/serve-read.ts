@@ -103,6 +103,7 @@ async function attemptRead(passage: Passage<RelayedRequest>, { account, token }:
       receiver: {
         onHead: (status, headers) => relay.head(status, { ...passedHeaders(headers), ...ownHeaders(passage) }),
         onData: (chunk) => relay.push(chunk),
+        onEnd: () => relay.end(),
       },
     },
     deps,

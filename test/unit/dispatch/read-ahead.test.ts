@@ -56,8 +56,10 @@ function openFiles(): number {
 
 async function until(condition: () => boolean, what: string): Promise<void> {
   const endMs = performance.now() + 5000;
-  while (!condition() && performance.now() < endMs) await settle(1);
-  assert.ok(condition(), what);
+  while (!condition()) {
+    assert.ok(performance.now() < endMs, what);
+    await settle(1);
+  }
 }
 
 type Disk = 'good' | 'full' | 'short' | 'stuck';

@@ -16,6 +16,8 @@ interface Passed {
   body: string;
   sent: number;
   exchanges: Exchange[];
+  /** How often it was told that the answer is whole. */
+  ends: number;
 }
 
 async function setUp({ hostUrls = [A] as readonly string[], isProxied = false } = {}) {
@@ -23,7 +25,7 @@ async function setUp({ hostUrls = [A] as readonly string[], isProxied = false } 
   const added = await all.add('a');
   const { account } = added;
   const route = { ...account.route, isProxied };
-  const passed: Passed = { heads: [], body: '', sent: 0, exchanges: [] };
+  const passed: Passed = { heads: [], body: '', sent: 0, exchanges: [], ends: 0 };
   const request = all.request();
   const start = () =>
     watch<SendResult>(
@@ -40,6 +42,7 @@ async function setUp({ hostUrls = [A] as readonly string[], isProxied = false } 
               passed.body += chunk.toString();
               return true;
             },
+            onEnd: () => (passed.ends += 1),
           },
         },
         all.deps,
@@ -93,7 +96,9 @@ test('send, carries the body, the headers and the token of the account, and pass
   assert.equal(passed.body, 'one');
   await all.clock.advance(500);
   await call!.data('two');
+  assert.equal(passed.ends, 0);
   await call!.end();
+  assert.equal(passed.ends, 1);
   const { value } = watched;
   assert.deepEqual(value?.ruling, { account: 'success', action: 'pass' });
   assert.equal(value.endedMs - value.sentMs!, 1500);
@@ -106,7 +111,7 @@ test('send, an answer that leads to another try is kept back whole and not passe
     const body = `{"statusCode":${status},"message":"made up"}`;
     const { passed, result } = await sendAll([A], { [A]: { status, body } });
     assert.deepEqual(passed.heads, []);
-    assert.equal(passed.body, '');
+    assert.deepEqual([passed.body, passed.ends], ['', 0]);
     assert.equal(result.held?.body.toString(), body, `${status}`);
     assert.equal(result.held?.status, status);
     assert.equal(result.failure, undefined);
