@@ -49,6 +49,8 @@ export interface ComposedService extends Service {
   readonly clients: ClientRegistry;
   readonly roster: AccountRoster;
   readonly storage: Storage;
+  /** The service's own routes, as `GET /livez`. */
+  readonly routes: readonly string[];
 }
 
 /** Slow readers' answers on disk, in all: far above what a busy day needs, far below what fills a disk. */
@@ -175,7 +177,7 @@ export async function createService(
     throw new ConfigError(missing);
   }
   const door = new Door();
-  const app = createHttpServer({
+  const { app, routes } = createHttpServer({
     native: new NativeDialect({
       clients,
       logins: joinLogins(() => [settings.logins, storedLogins]),
@@ -227,6 +229,7 @@ export async function createService(
     clients,
     roster,
     storage,
+    routes,
     get running() {
       return queue.running;
     },

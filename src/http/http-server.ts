@@ -7,6 +7,7 @@ import type { NativeDialect } from '../dialects/native/native-dialect.ts';
 import { lingerOverBody, whenBodyIsOver } from '../dialects/native/read-body.ts';
 import { unknownPath } from '../dialects/native/unknown-path.ts';
 import type { Clock } from '../lib/clock.ts';
+import { registerAboutRoutes } from './about-routes.ts';
 import { limitBodies } from './body-limit.ts';
 import type { Door } from './door.ts';
 import { registerHealthRoutes, type HealthSource } from './health-routes.ts';
@@ -32,8 +33,8 @@ const ALWAYS_OPEN: ReadonlySet<string | undefined> = new Set(['/livez', '/readyz
 /** Idle client connections are kept longer than common clients and front proxies keep theirs, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** Gives a Fastify server that is ready to listen. */
-export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+/** Gives a Fastify server that is ready to listen, and what it serves beside NovelAI's paths, as `GET /livez`. */
+export function createHttpServer(options: HttpServerOptions): { app: FastifyInstance; routes: readonly string[] } {
   const { native, health, dialects, door, clock, bodyLimitBytes } = options;
   const app = Fastify({
     logger: false,
@@ -60,14 +61,17 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     else lingerOverBody(request.raw, reply.raw);
     sendError(reply.raw, asProxyError(error));
   });
+  const routes: string[] = [];
+  app.addHook('onRoute', ({ method, url }) => void routes.push(...[method].flat().map((name) => `${name} ${url}`)));
   app.addHook('onRequest', ({ routeOptions: { url } }, _reply, done) =>
     done(ALWAYS_OPEN.has(url) ? undefined : door.refusal()),
   );
   limitBodies(app, bodyLimitBytes);
   registerHealthRoutes(app, health, door);
   registerVersionRoutes(app, clock);
+  registerAboutRoutes(app);
   dialects(app);
-  return app;
+  return { app, routes };
 }
 
 function withTimeouts(server: Server): Server {

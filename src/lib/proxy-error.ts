@@ -83,6 +83,11 @@ const ERROR_TABLE = {
 
 export type ProxyErrorCode = keyof typeof ERROR_TABLE;
 
+/** Gives the whole table, for documentation. */
+export function proxyErrors(): (ErrorRow & { code: ProxyErrorCode })[] {
+  return Object.entries<ErrorRow>(ERROR_TABLE).map(([code, row]) => Object.assign({ code: code as ProxyErrorCode }, row));
+}
+
 export interface ProxyErrorDetail {
   /** A sentence for this one case: what could not be done, why, what was expected, what was given. */
   message?: string | undefined;

@@ -11,6 +11,18 @@ export const SERVED_PATHS: readonly string[] = Object.freeze(
   ),
 );
 
+/** The service's own, as its OpenAPI document describes them. */
+export const OWN_PATHS: readonly string[] = Object.freeze([
+  'GET /',
+  'GET /livez',
+  'GET /metrics',
+  'GET /openapi.json',
+  'GET /readyz',
+  'GET /v1/queue',
+  'GET /version',
+  'POST /v1/price',
+]);
+
 /**
  * Finds the endpoint that a request means.
  * @throws {ProxyError} 404 with the list of what exists, or 405 with the methods that are allowed.
@@ -27,6 +39,6 @@ export function unknownPath(method: string, url: string): ProxyError {
   const path = url.split('?', 1)[0]?.slice(0, LONGEST_PATH_CHARACTERS) ?? '';
   return new ProxyError('client_unknown_path', {
     message: `Not Found: there is no ${method} ${path} here. What there is stands in "details".`,
-    details: { available: SERVED_PATHS },
+    details: { available: [...SERVED_PATHS, ...OWN_PATHS] },
   });
 }
