@@ -36,7 +36,7 @@ interface Errand extends CallOptions {
 
 test('outcomes, metrics, log and ledger count the same, one for each request', { timeout: 900_000 }, async (t) => {
   const stack = await startStack({
-    accounts: 6,
+    accounts: REQUESTS > 1000 ? 16 : 6,
     clients: 3,
     simulator: { fixedLatencyMs: 8, cannedAnswerBytes: 3000, truthLimit: REQUESTS * 4 + 1000 },
     eachAccount: (account, index) => ({ ...account, tier: index % 2 === 0 ? 3 : 1, fixedAnlas: REQUESTS * 30 }),

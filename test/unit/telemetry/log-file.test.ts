@@ -18,6 +18,8 @@ import { test, type TestContext } from 'node:test';
 import { LogFile } from '../../../src/telemetry/log-file.ts';
 
 const MAX_SIZE_BYTES = 1024 ** 2;
+/** Of the system, where it has them. */
+const [MOUNT, UMOUNT] = ['/bin/mount', '/bin/umount'] as const;
 
 function tempDir(context: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'log-file-test-'));
@@ -127,7 +129,7 @@ test('disk full, lines are counted, and written again when there is room', async
   const dir = join(tempDir(context), 'small');
   mkdirSync(dir);
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', dir], { stdio: 'ignore' });
+    execFileSync(MOUNT, ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', dir], { stdio: 'ignore' });
   } catch {
     context.skip('needs the right to mount a small file system');
     return;
@@ -137,7 +139,7 @@ test('disk full, lines are counted, and written again when there is room', async
     await fillAndEmpty(file, dir);
   } finally {
     await file.close();
-    execFileSync('umount', ['-l', dir]);
+    execFileSync(UMOUNT, ['-l', dir]);
   }
 });
 
