@@ -30,8 +30,8 @@ export interface Gateway {
 /** Spoils every answer of NovelAI's to a generation in this way. Throws with the ways there are when it is none of them. */
 function plant(simulator: Simulator, fault: string | undefined): void {
   if (fault === undefined) return;
-  if (!FAULT_KINDS.has(fault))
-    throw new Error(`There is no fault named ${fault}; they are ${[...FAULT_KINDS].join(', ')}`);
+  if (!FAULT_KINDS.some((kind) => kind === fault))
+    throw new Error(`There is no fault named ${fault}; they are ${FAULT_KINDS.join(', ')}`);
   for (const path of ['/ai/', '/oa/']) simulator.faults.add({ kind: fault as FaultKind, path });
 }
 
