@@ -9,7 +9,7 @@ import { VERSION } from './lib/version.ts';
 import { ENDPOINTS } from './novelai/endpoints.ts';
 import { MODELS } from './novelai/models.ts';
 import { ServiceMetrics } from './telemetry/service-metrics.ts';
-import { registerStateGauges } from './telemetry/state-gauges.ts';
+import { stateGauges } from './telemetry/state-gauges.ts';
 
 export function createMetrics(clock: Clock): ServiceMetrics {
   return new ServiceMetrics({
@@ -33,7 +33,7 @@ export function watchRooms(
   metrics: ServiceMetrics,
   { pool, queue, ledger, bank, droppedLogLines }: MetricsSources,
 ): void {
-  registerStateGauges(metrics, {
+  const gauges = stateGauges(metrics, {
     slots: () =>
       SLOT_KINDS.map((slot) => {
         const { queued, running } = queue.stats(slot);
@@ -50,4 +50,5 @@ export function watchRooms(
     bank: () => bank.stats,
     droppedLogLines,
   });
+  metrics.show(gauges);
 }

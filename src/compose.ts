@@ -197,8 +197,7 @@ export async function createService(
       registerPriceRoutes(server, { clients, pool });
       registerMetricsRoutes(server, {
         token: config.metricsToken,
-        contentType: metrics.contentType,
-        text: () => metrics.text(),
+        read: metrics.read,
       });
     },
     door,

@@ -5,15 +5,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 export interface MetricsRouteOptions {
   /** Opens the metrics to other machines; without one they are for this machine only. Secret. */
   token: string | undefined;
-  contentType: string;
   /** Gives all metrics in Prometheus' text form. */
-  text: () => Promise<string>;
+  read: () => Promise<{ contentType: string; text: string }>;
 }
 
 /** Whoever has been forwarded came from elsewhere, whatever machine the front proxy runs on. */
 const FORWARDED_HEADERS = ['forwarded', 'x-forwarded-for', 'x-real-ip'] as const;
 
-export function registerMetricsRoutes(app: FastifyInstance, { token, contentType, text }: MetricsRouteOptions): void {
+export function registerMetricsRoutes(app: FastifyInstance, { token, read }: MetricsRouteOptions): void {
   app.get('/metrics', async (request, reply) => {
     const isAllowed = isLocal(request) || (token !== undefined && hasToken(request, token));
     if (!isAllowed) {
@@ -24,7 +23,8 @@ export function registerMetricsRoutes(app: FastifyInstance, { token, contentType
           : 'Metrics are given to this machine, and elsewhere for METRICS_TOKEN as a bearer token.';
       return reply.status(403).type('text/plain').send(`${message}\n`);
     }
-    return reply.type(contentType).send(await text());
+    const { contentType, text } = await read();
+    return reply.type(contentType).send(text);
   });
 }
 

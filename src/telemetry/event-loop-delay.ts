@@ -1,6 +1,6 @@
 // How late the event loop comes to its work: what a blocked loop costs every request at once.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Gauge, type Registry } from 'prom-client';
+import type { Exposition } from './exposition.ts';
 
 type DelayHistogram = ReturnType<typeof monitorEventLoopDelay>;
 
@@ -8,23 +8,13 @@ const RESOLUTION_MS = 20;
 const QUANTILES = [0.5, 0.9, 0.99, 1] as const;
 const NANOSECONDS = 1e9;
 
+/** Each scrape gives the time since the one before. */
 export class EventLoopDelay {
-  readonly #histogram: DelayHistogram;
+  readonly #name: string;
+  readonly #histogram: DelayHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 
-  /** Each scrape gives the time since the one before. */
-  constructor(name: string, register: Registry) {
-    const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-    this.#histogram = histogram;
-    const gauge = new Gauge({
-      name,
-      help: 'Delay of the event loop since the last scrape, seconds; quantile 1 is the greatest.',
-      labelNames: ['quantile'],
-      registers: [register],
-      collect() {
-        for (const quantile of QUANTILES) gauge.set({ quantile: String(quantile) }, delaySeconds(histogram, quantile));
-        histogram.reset();
-      },
-    });
+  constructor(name: string) {
+    this.#name = name;
   }
 
   start(): void {
@@ -33,6 +23,20 @@ export class EventLoopDelay {
 
   stop(): void {
     this.#histogram.disable();
+  }
+
+  expose({ client, registry }: Exposition): void {
+    const histogram = this.#histogram;
+    const gauge = new client.Gauge({
+      name: this.#name,
+      help: 'Delay of the event loop since the last scrape, seconds; quantile 1 is the greatest.',
+      labelNames: ['quantile'],
+      registers: [registry],
+      collect() {
+        for (const quantile of QUANTILES) gauge.set({ quantile: String(quantile) }, delaySeconds(histogram, quantile));
+        histogram.reset();
+      },
+    });
   }
 }
 

@@ -1,8 +1,7 @@
 // What is counted and timed on the way of requests. One object for each service; a fault in here never reaches a request.
-import { Registry } from 'prom-client';
 import type { Outcome } from '../lib/outcome.ts';
 import { EventLoopDelay } from './event-loop-delay.ts';
-import { processMetrics } from './process-metrics.ts';
+import { metricsReader, type Exposed, type MetricsText } from './exposition.ts';
 import { TalliedCounter } from './tallied-counter.ts';
 import { TalliedHistogram } from './tallied-histogram.ts';
 
@@ -52,7 +51,9 @@ const WRITE_BUCKETS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 const ETA_BUCKETS = [-300, -60, -30, -10, -5, -2, -1, 0, 1, 2, 5, 10, 30, 60, 300];
 
 export class ServiceMetrics {
-  readonly registry = new Registry();
+  readonly #exposed: Exposed[] = [];
+  /** Everything in Prometheus' text form, with the process's own metrics. */
+  readonly read: () => Promise<MetricsText> = metricsReader(this.#exposed);
   readonly #endpoints: ReadonlySet<string>;
   readonly #models: ReadonlySet<string>;
   readonly #monotonicMs: () => number;
@@ -121,27 +122,23 @@ export class ServiceMetrics {
     this.#endpoints = new Set(endpoints);
     this.#models = new Set(models);
     this.#monotonicMs = monotonicMs;
-    this.#eventLoopDelay = new EventLoopDelay(`${PREFIX}event_loop_delay_seconds`, this.registry);
+    this.#eventLoopDelay = new EventLoopDelay(`${PREFIX}event_loop_delay_seconds`);
+    this.show(this.#eventLoopDelay);
     this.#sends.add([], 0);
     this.#counter('build_info', 'Always 1; the version is the label.', ['version']).add([version]);
   }
 
   start(): void {
     this.#eventLoopDelay.start();
-    processMetrics();
   }
 
   stop(): void {
     this.#eventLoopDelay.stop();
   }
 
-  /** Everything in Prometheus' text form, with the process's own metrics. */
-  async text(): Promise<string> {
-    return (await this.registry.metrics()) + (await processMetrics().metrics());
-  }
-
-  get contentType(): string {
-    return this.registry.contentType;
+  /** Shows further metrics beside these; to be called before the first {@link read}. */
+  show(exposed: Exposed): void {
+    this.#exposed.push(exposed);
   }
 
   /** To be called exactly once for each request, as its line is logged. */
@@ -216,23 +213,25 @@ export class ServiceMetrics {
   }
 
   #counter(name: string, help: string, labelNames: readonly string[], mostSeries?: number): TalliedCounter {
-    return new TalliedCounter({
+    const counter = new TalliedCounter({
       name: PREFIX + name,
       help,
       labelNames,
-      register: this.registry,
       ...(mostSeries !== undefined && { mostSeries }),
     });
+    this.show(counter);
+    return counter;
   }
 
   #histogram(name: string, help: string, buckets: readonly number[], labelName?: string): TalliedHistogram {
-    return new TalliedHistogram({
+    const histogram = new TalliedHistogram({
       name: PREFIX + name,
       help,
       buckets,
-      register: this.registry,
       ...(labelName !== undefined && { labelName }),
     });
+    this.show(histogram);
+    return histogram;
   }
 }
 

@@ -1,5 +1,5 @@
 // How things stand, read when Prometheus asks: queue, accounts, ledger, results store. Costs nothing between two scrapes.
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Exposed, Exposition } from './exposition.ts';
 import type { ServiceMetrics } from './service-metrics.ts';
 
 /** One account as the gauges show it. */
@@ -25,10 +25,18 @@ export interface StateSources {
 const ACCOUNT_STATES = ['ready', 'busy', 'cooling', 'refreshing', 'draining', 'disabled'] as const;
 const PREFIX = 'novelai_proxy_';
 
-/** Adds the gauges to the metrics' registry. */
-export function registerStateGauges(metrics: ServiceMetrics, sources: StateSources): void {
-  const { registry } = metrics;
-  const gauge = gaugesOf(registry);
+/** Gives the gauges, to be shown beside the metrics. */
+export function stateGauges(metrics: Pick<ServiceMetrics, 'useOf'>, sources: StateSources): Exposed {
+  return {
+    expose(exposition) {
+      exposeGauges(exposition, metrics, sources);
+      exposeCounters(exposition, metrics, sources);
+    },
+  };
+}
+
+function exposeGauges(exposition: Exposition, metrics: Pick<ServiceMetrics, 'useOf'>, sources: StateSources): void {
+  const gauge = gaugesIn(exposition);
   gauge('queue_depth', 'Requests that wait for an account.', ['slot'], (set) => {
     for (const { slot, waiting } of sources.slots()) set({ slot }, waiting);
   });
@@ -53,7 +61,15 @@ export function registerStateGauges(metrics: ServiceMetrics, sources: StateSourc
   );
   gauge('bank_bytes', 'Size of the kept results.', [], (set) => set({}, sources.bank().usedBytes));
   gauge('bank_entries', 'Kept results.', [], (set) => set({}, sources.bank().answers));
-  const busySeconds = new Counter({
+}
+
+/** What only grows, but is counted elsewhere. */
+function exposeCounters(
+  { client, registry }: Exposition,
+  metrics: Pick<ServiceMetrics, 'useOf'>,
+  sources: StateSources,
+): void {
+  const busySeconds = new client.Counter({
     name: `${PREFIX}account_busy_seconds_total`,
     help: 'Time during which the account held at least one request.',
     labelNames: ['account'],
@@ -64,7 +80,7 @@ export function registerStateGauges(metrics: ServiceMetrics, sources: StateSourc
         busySeconds.inc({ account }, metrics.useOf(account).busyMs / 1000);
     },
   });
-  const droppedLines = new Counter({
+  const droppedLines = new client.Counter({
     name: `${PREFIX}log_lines_dropped_total`,
     help: 'Lines that could not be written to the log file.',
     registers: [registry],
@@ -77,9 +93,9 @@ export function registerStateGauges(metrics: ServiceMetrics, sources: StateSourc
 
 type SetGauge = (labels: Record<string, string>, value: number) => void;
 
-function gaugesOf(registry: Registry) {
+function gaugesIn({ client, registry }: Exposition) {
   return (name: string, help: string, labelNames: readonly string[], read: (set: SetGauge) => void): void => {
-    const gauge = new Gauge({
+    const gauge = new client.Gauge({
       name: PREFIX + name,
       help,
       labelNames,

@@ -1,5 +1,6 @@
 // A histogram that costs a few additions on the way of a request; Prometheus gets its buckets when it asks.
-import { Histogram, type Registry } from 'prom-client';
+import type { Histogram } from 'prom-client';
+import type { Exposition } from './exposition.ts';
 
 export interface TalliedHistogramOptions {
   name: string;
@@ -8,7 +9,6 @@ export interface TalliedHistogramOptions {
   labelName?: string;
   /** Upper bounds, ascending, seconds. */
   buckets: readonly number[];
-  register: Registry;
 }
 
 interface Tally {
@@ -24,27 +24,18 @@ interface Sample {
   value: number;
 }
 
+type Exposed = Awaited<ReturnType<Histogram['get']>>;
+
 /** prom-client's own takes about a microsecond for each observation, most of it for its labels; this a few dozen nanoseconds. */
-export class TalliedHistogram extends Histogram {
-  readonly #name: string;
-  readonly #help: string;
-  readonly #labelName: string | undefined;
+export class TalliedHistogram {
+  readonly #options: TalliedHistogramOptions;
   readonly #bounds: readonly number[];
   readonly #tallies = new Map<string, Tally>();
 
-  constructor({ name, help, labelName, buckets, register }: TalliedHistogramOptions) {
-    super({
-      name,
-      help,
-      labelNames: labelName === undefined ? [] : [labelName],
-      buckets: [...buckets],
-      registers: [register],
-    });
-    this.#name = name;
-    this.#help = help;
-    this.#labelName = labelName;
-    this.#bounds = buckets;
-    if (labelName === undefined) this.#tallies.set('', this.#newTally());
+  constructor(options: TalliedHistogramOptions) {
+    this.#options = options;
+    this.#bounds = options.buckets;
+    if (options.labelName === undefined) this.#tallies.set('', this.#newTally());
   }
 
   /** Takes one observation. What is no finite number is ignored. */
@@ -62,35 +53,36 @@ export class TalliedHistogram extends Histogram {
     tally.count += 1;
   }
 
-  /** What prom-client asks for; see its `Registry.getMetricsAsString`. */
-  getForPromString(): Promise<Awaited<ReturnType<Histogram['get']>>> {
-    return this.get();
+  /** Shows the buckets, as they are at each scrape. */
+  expose({ client, registry }: Exposition): void {
+    const { name, help, labelName, buckets } = this.#options;
+    const labelNames = labelName === undefined ? [] : [labelName];
+    const histogram = new client.Histogram({ name, help, labelNames, buckets: [...buckets], registers: [registry] });
+    // prom-client has no way to take over counts; these two are where it asks a metric for its samples.
+    const get = () => Promise.resolve(this.#samplesOfAll());
+    Object.assign(histogram, { get, getForPromString: get });
   }
 
-  override get(): ReturnType<Histogram['get']> {
-    return Promise.resolve({
-      name: this.#name,
-      help: this.#help,
-      type: 'histogram',
-      aggregator: 'sum',
-      collect: () => undefined,
-      values: [...this.#tallies].flatMap(([labelValue, tally]) => this.#samples(labelValue, tally)),
-      // Its types ask for the enumeration, its code for the word.
-    } as unknown as Awaited<ReturnType<Histogram['get']>>);
+  #samplesOfAll(): Exposed {
+    const { name, help } = this.#options;
+    const values = [...this.#tallies].flatMap(([labelValue, tally]) => this.#samples(labelValue, tally));
+    // Its types ask for an enumeration of kinds, its code for the word.
+    return { name, help, type: 'histogram', aggregator: 'sum', values } as unknown as Exposed;
   }
 
   #samples(labelValue: string, { counts, sum, count }: Tally): Sample[] {
-    const labels: Record<string, string> = this.#labelName === undefined ? {} : { [this.#labelName]: labelValue };
+    const { name, labelName } = this.#options;
+    const labels: Record<string, string> = labelName === undefined ? {} : { [labelName]: labelValue };
     let upTo = 0;
     const buckets = this.#bounds.map((bound, index): Sample => {
       upTo += counts[index] ?? 0;
-      return { metricName: `${this.#name}_bucket`, labels: { le: bound, ...labels }, value: upTo };
+      return { metricName: `${name}_bucket`, labels: { le: bound, ...labels }, value: upTo };
     });
     return [
       ...buckets,
-      { metricName: `${this.#name}_bucket`, labels: { le: '+Inf', ...labels }, value: count },
-      { metricName: `${this.#name}_sum`, labels, value: sum },
-      { metricName: `${this.#name}_count`, labels, value: count },
+      { metricName: `${name}_bucket`, labels: { le: '+Inf', ...labels }, value: count },
+      { metricName: `${name}_sum`, labels, value: sum },
+      { metricName: `${name}_count`, labels, value: count },
     ];
   }
 
