@@ -173,10 +173,7 @@ export class AccountRepository {
 
   #refuseEnvironmentName(name: string, code: 'name_taken' | 'not_found'): void {
     if (this.#environmentNames.has(name))
-      throw new AccountError(
-        code,
-        `"${name}" is an account of the environment, which is changed there (in .env).`,
-      );
+      throw new AccountError(code, `"${name}" is an account of the environment, which is changed there (in .env).`);
   }
 
   #open(row: AccountRow): StoredAccount {
