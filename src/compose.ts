@@ -18,6 +18,7 @@ import type { RelayDeps } from './dialects/native/answer-relayed.ts';
 import { RateLimits } from './clients/rate-limits.ts';
 import { watchClients } from './clients/watch-clients.ts';
 import { watchRevision } from './store/revisions.ts';
+import { newBodyRoom } from './dispatch/bodies/body-room.ts';
 import { HoldingTimes } from './dispatch/holding-times.ts';
 import { KeptAnswers } from './dispatch/kept/kept-answers.ts';
 import { ReadAccounts } from './dispatch/reads/read-accounts.ts';
@@ -151,6 +152,7 @@ export async function createService(
     sharedAnswers: new SharedAnswers({ clock }),
     keptAnswers,
     keptUnderWay: new Map(),
+    bodies: newBodyRoom(join(config.dataDir, 'spool')),
   };
   const storedLogins = new StoredLogins(clients, storage.sessionKey);
   const onFailure = (err: unknown) => log.warn({ err }, 'the database could not be read; what was known stays in use');

@@ -6,6 +6,7 @@ import { scopeRefusal } from '../clients/scopes.ts';
 import type { RelayedRequest } from '../dispatch/generation-request.ts';
 import { ProxyError } from '../lib/proxy-error.ts';
 import type { EndpointId } from '../novelai/endpoints.ts';
+import type { RequestFacts } from '../novelai/request-body.ts';
 
 /** Tells a client what its policy changed in the request, such as `steps 50->28, width 1536->1024`. */
 const CHANGED_HEADER = 'x-proxy-changed';
@@ -27,12 +28,14 @@ export function requirePermission(
 }
 
 /** What the free-only policy makes of a request: what is to be sent instead of what came in, and the note for the client. */
-export type FreeOnlyResult = Pick<RelayedRequest, 'body' | 'facts' | 'notes'>;
+export interface FreeOnlyResult extends Pick<RelayedRequest, 'facts' | 'notes'> {
+  body: Buffer | null;
+}
 
 /** After the body is read. @throws {ProxyError} when the request would cost Anlas and the client may not. */
 export function requireFree(
   client: Client,
-  request: Pick<RelayedRequest, 'body' | 'facts'> & { endpointId: EndpointId; contentType: string | undefined },
+  request: { body: Buffer | null; facts: RequestFacts; endpointId: EndpointId; contentType: string | undefined },
 ): FreeOnlyResult {
   const { body, facts, endpointId, contentType } = request;
   if (client.freeOnly === 'off' || body === null) return { body, facts };

@@ -20,6 +20,7 @@ const NOTICE_MS = 500;
 export async function attempt(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
   const { request, deps, record } = passage;
   const { account } = lease;
+  const body = (await request.body?.forSending()) ?? null;
   const relay = new Relay(request.sink, deps.readAhead, request.tap);
   let stopDrain: () => void = () => undefined;
   let hasEnded = false;
@@ -29,6 +30,7 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
     {
       account,
       token,
+      body,
       onSent() {
         record.sends += 1;
         lease.onSent?.();
@@ -58,11 +60,15 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
   );
   hasEnded = true;
   stopDrain();
-  applyToAccount(passage, lease, result);
+  applyToAccount(passage, lease, { ...result, body });
+  request.body?.putBack();
   return { ...result, relay };
 }
 
-function applyToAccount(passage: Passage, { account, kind }: Lease, result: SendResult): void {
+/** How a send went, and what was sent. */
+type Sent = SendResult & { body: Buffer | null };
+
+function applyToAccount(passage: Passage, { account, kind }: Lease, result: Sent): void {
   const { request, deps, record } = passage;
   const { ruling, failure, sentMs, endedMs, headers } = result;
   const isEndUnseen = failure?.wasSent === true && ruling.action === 'fail' && sentMs !== undefined;
@@ -88,12 +94,12 @@ function applyToAccount(passage: Passage, { account, kind }: Lease, result: Send
 function effectOn(
   accountName: string,
   { request, deps }: Passage,
-  { ruling, failure, status, isHtml }: SendResult,
+  { ruling, failure, status, isHtml, body }: Sent,
 ): AccountEffect {
   const { client, endpointId, facts } = request;
   const { model, action, tool, widthPx, heightPx, outline } = facts;
   const shape = [client.name, endpointId, model, action, tool, widthPx, heightPx, outline].join('|');
-  const blamed = { shape, body: request.body };
+  const blamed = { shape, body };
   if (ruling.account === 'success' && !failure) deps.blame.onSuccess(blamed, accountName);
   const isInternalError = status === 500 && !isHtml && !failure;
   return isInternalError && deps.blame.isRequestsFault(blamed, accountName) ? 'untouched' : ruling.account;

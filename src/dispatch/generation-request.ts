@@ -6,6 +6,7 @@ import type { HostRole } from '../config/config.ts';
 import type { RequestFacts } from '../novelai/request-body.ts';
 import type { RequestMessage } from '../telemetry/trace-channels.ts';
 import type { AnswerTap } from './answer-tap.ts';
+import type { HeldBody } from './bodies/held-body.ts';
 import type { ReplyHeaders, ReplySink } from './reply-sink.ts';
 
 /** The program that asks, as far as the queue and the log go. */
@@ -36,8 +37,8 @@ export interface RelayedRequest {
   path: string;
   /** What of the client's headers goes to NovelAI; never its credentials. */
   headers: Record<string, string>;
-  /** Exactly what the client sent, held once. */
-  body: Buffer | null;
+  /** Exactly what is to be sent, held once: in memory, or in a file while it waits. */
+  body: HeldBody | null;
   facts: RequestFacts;
   work: WorkClass;
   receivedMs: number;

@@ -51,6 +51,8 @@ export interface SendResult {
 export interface SendOptions {
   account: Account;
   token: string;
+  /** The request's body, in memory. */
+  body: Buffer | null;
   receiver: AnswerReceiver;
   onSent: () => void;
   /** Called as each exchange starts, so that the caller can abort or resume it. */
@@ -85,7 +87,7 @@ export async function send(request: RelayedRequest, options: SendOptions, deps: 
 function exchangeOnce(
   request: RelayedRequest,
   baseUrl: string,
-  { account, token, receiver, onSent, onExchange }: SendOptions,
+  { account, token, body, receiver, onSent, onExchange }: SendOptions,
   { clock, limits }: SendDeps,
 ): Promise<SendResult> {
   return new Promise((resolve) => {
@@ -101,7 +103,7 @@ function exchangeOnce(
         path: request.path,
         method: request.method,
         headers: { ...request.headers, authorization: `Bearer ${token}` },
-        body: request.body,
+        body,
         limits,
       },
       {

@@ -176,6 +176,7 @@ export class WorkQueue {
       this.#addWaiter({ request, grant, refuse });
       request.sink.onGone(() => this.#onClientGone(request));
       scheduler.dispatch();
+      this.#restIfWaiting(request);
       this.#reviewWaiters();
       this.#armExpiry();
     });
@@ -275,6 +276,11 @@ export class WorkQueue {
     if (!waiter) return;
     this.#schedulers[slot].cancel(id);
     waiter.refuse(error);
+  }
+
+  /** An idle account takes a request at once; for the others it is a wait, and a large body need not spend it in memory. */
+  #restIfWaiting({ id, body }: GenerationRequest): void {
+    if (this.#waiters.has(id)) body?.rest();
   }
 
   #addWaiter(waiter: Waiter): void {

@@ -12,9 +12,9 @@ export class Budget {
     return this.#used;
   }
 
-  /** Takes `amount` and gives true, or takes nothing and gives false when that much is not left. */
-  tryTake(amount: number): boolean {
-    if (this.#used + amount > this.#limit) return false;
+  /** Takes `amount` and gives true, or takes nothing and gives false when that much is not left and it is not forced. */
+  tryTake(amount: number, { isForced = false } = {}): boolean {
+    if (!isForced && this.#used + amount > this.#limit) return false;
     this.#used += amount;
     return true;
   }

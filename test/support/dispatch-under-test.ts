@@ -2,6 +2,8 @@
 import { pino } from 'pino';
 import { FaultBlame } from '../../src/accounts/fault-blame.ts';
 import type { WorkClass } from '../../src/accounts/work-class.ts';
+import { newBodyRoom } from '../../src/dispatch/bodies/body-room.ts';
+import { HeldBody } from '../../src/dispatch/bodies/held-body.ts';
 import type { GenerationRequest, RequestingClient } from '../../src/dispatch/generation-request.ts';
 import { HoldingTimes } from '../../src/dispatch/holding-times.ts';
 import type { DispatchDeps } from '../../src/dispatch/passage.ts';
@@ -30,6 +32,8 @@ export function client(name = 'client-1'): RequestingClient {
     imagesPerDay: null,
   };
 }
+
+const NO_DISK = newBodyRoom('/nonexistent');
 
 export interface LogLine {
   level: number;
@@ -103,7 +107,7 @@ export class DispatchUnderTest extends AccountsUnderTest {
       method: 'POST',
       path: '/ai/generate-image',
       headers: { 'content-type': 'application/json' },
-      body: Buffer.from(`{"made":"up ${this.#requests}"}`),
+      body: HeldBody.of(Buffer.from(`{"made":"up ${this.#requests}"}`), { room: NO_DISK }),
       facts: { model: 'nai-diffusion-4-5-full', billable: { kind: 'nothing' } },
       work: FREE_WORK,
       band: 'interactive',

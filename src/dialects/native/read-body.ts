@@ -1,9 +1,20 @@
-// Reads a request's body once, into one Buffer, and never more of it than is allowed.
+// Reads a request's body once, and never more of it than is allowed.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ArrivingBody } from '../../dispatch/bodies/arriving-body.ts';
+import type { BodyRoom } from '../../dispatch/bodies/body-room.ts';
+import type { HeldBody } from '../../dispatch/bodies/held-body.ts';
 import { ProxyError } from '../../lib/proxy-error.ts';
 
 /** A refused client may go on sending for so long; its bytes are thrown away. */
 const LINGER_MS = 10_000;
+
+/** What takes a body's pieces. */
+interface BodyTaker<T> {
+  /** Gives a promise when the next piece should wait for it. */
+  add(piece: Buffer): Promise<void> | undefined;
+  end(): T | Promise<T>;
+  discard(): void | Promise<void>;
+}
 
 /**
  * Gives the body, or null when there is none; works for GET as well, since some clients send one there. Asks a client that waits
@@ -15,29 +26,65 @@ export function readBody(
   response: ServerResponse,
   limitBytes: number,
 ): Promise<Buffer | null> {
+  return takeBody(request, response, limitBytes, () => {
+    const pieces: Buffer[] = [];
+    return {
+      add: (piece) => void pieces.push(piece),
+      end: () => (pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces)),
+      discard: () => void pieces.splice(0),
+    };
+  });
+}
+
+/** As {@link readBody}, for bodies that may be large and may wait. */
+export function receiveBody(
+  request: IncomingMessage,
+  response: ServerResponse,
+  limitBytes: number,
+  room: BodyRoom,
+): Promise<HeldBody | null> {
+  return takeBody(request, response, limitBytes, (expectedBytes) => new ArrivingBody(room, expectedBytes));
+}
+
+function takeBody<T>(
+  request: IncomingMessage,
+  response: ServerResponse,
+  limitBytes: number,
+  newTaker: (expectedBytes: number) => BodyTaker<T>,
+): Promise<T | null> {
   const declaredBytes = Number(request.headers['content-length'] ?? NaN);
   if (declaredBytes > limitBytes) return Promise.reject(tooLarge(limitBytes));
   if (!(declaredBytes > 0) && request.headers['transfer-encoding'] === undefined) return Promise.resolve(null);
   if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
 
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    const taker = newTaker(declaredBytes > 0 ? declaredBytes : Infinity);
     let sizeBytes = 0;
-    request.on('data', (chunk: Buffer) => {
-      const wasAllowed = sizeBytes <= limitBytes;
-      sizeBytes += chunk.length;
-      if (sizeBytes <= limitBytes) chunks.push(chunk);
-      else if (wasAllowed) {
-        chunks.length = 0;
-        reject(tooLarge(limitBytes));
-      }
+    let hasEnded = false;
+    const fail = (error: ProxyError) => {
+      if (hasEnded) return;
+      hasEnded = true;
+      void taker.discard();
+      reject(error);
+    };
+    request.on('data', (piece: Buffer) => {
+      sizeBytes += piece.length;
+      if (sizeBytes > limitBytes) fail(tooLarge(limitBytes));
+      if (hasEnded) return;
+      const isTaken = taker.add(piece);
+      if (!isTaken) return;
+      request.pause();
+      void isTaken.then(() => request.resume());
     });
-    request.once('end', () =>
-      resolve(sizeBytes === 0 ? null : chunks.length === 1 ? (chunks[0] ?? null) : Buffer.concat(chunks, sizeBytes)),
-    );
-    request.once('error', (cause) => reject(new ProxyError('client_body_incomplete', { cause })));
+    request.once('end', () => {
+      if (hasEnded) return;
+      hasEnded = true;
+      if (sizeBytes === 0) resolve(null);
+      else Promise.resolve(taker.end()).then(resolve, reject);
+    });
+    request.once('error', (cause) => fail(new ProxyError('client_body_incomplete', { cause })));
     request.once('close', () => {
-      if (!request.complete) reject(new ProxyError('client_body_incomplete'));
+      if (!request.complete) fail(new ProxyError('client_body_incomplete'));
     });
   });
 }

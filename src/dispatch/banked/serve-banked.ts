@@ -69,7 +69,9 @@ async function begin(
   { id, client, path, headers, body, sink }: GenerationRequest,
   idempotencyKey: string | undefined,
 ): Promise<Exclude<Beginning, { kind: 'join' }>> {
-  const hashOf = () => requestHash({ path, contentType: headers['content-type'], accept: headers['accept'], body });
+  const parts = { path, contentType: headers['content-type'], accept: headers['accept'] };
+  const hashOf = () =>
+    body ? body.look((bytes) => requestHash({ ...parts, body: bytes })) : requestHash({ ...parts, body: null });
   for (;;) {
     const beginning = await bank.begin({ requestId: id, clientId: client.id, idempotencyKey, hashOf });
     if (beginning.kind !== 'join') return beginning;

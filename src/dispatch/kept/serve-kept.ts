@@ -29,7 +29,7 @@ export interface KeptDeps extends DispatchDeps {
 
 /** Serves one request to its end, with the kept answer where there is one. Never throws. */
 export async function serveKept(request: GenerationRequest, deps: KeptDeps): Promise<RequestRecord> {
-  const key = keyOf(request);
+  const key = await keyOf(request);
   const { keptAnswers, keptUnderWay } = deps;
   let hasWaited = false;
   for (;;) {
@@ -73,13 +73,15 @@ async function serveAndKeep(request: GenerationRequest, deps: KeptDeps, key: str
  * Equal for equal requests: the same path and body, byte for byte; of a form the parts, since every sender draws a new boundary.
  * The body has been read for its price by now, so a form is sound here.
  */
-function keyOf({ path, headers, body }: GenerationRequest): string {
+async function keyOf({ path, headers, body }: GenerationRequest): Promise<string> {
   const contentType = headers['content-type'];
   const hash = createHash('sha256').update(`${path}\n`);
-  if (contentType !== undefined && isMultipart(contentType) && body)
-    for (const [name, content] of readParts(contentType, body))
-      hash.update(JSON.stringify([name, content.length])).update(content);
-  else hash.update(body ?? '');
+  await body?.look((bytes) => {
+    if (contentType !== undefined && isMultipart(contentType))
+      for (const [name, content] of readParts(contentType, bytes))
+        hash.update(JSON.stringify([name, content.length])).update(content);
+    else hash.update(bytes);
+  });
   return hash.digest('hex');
 }
 

@@ -17,7 +17,7 @@ const SHAPING_HEADERS = ['accept', 'accept-encoding', 'accept-language', 'conten
 
 /** Serves one shared read to its end. Never throws. */
 export async function serveSharedRead(request: RelayedRequest, deps: SharedReadDeps): Promise<void> {
-  const { answer, record, origin } = await deps.sharedAnswers.get(keyOf(request), async () => {
+  const { answer, record, origin } = await deps.sharedAnswers.get(await keyOf(request), async () => {
     const sink = new WholeAnswerSink();
     const { record } = await read({ ...request, sink }, deps);
     return { answer: await sink.answer, record };
@@ -35,12 +35,11 @@ export async function serveSharedRead(request: RelayedRequest, deps: SharedReadD
   settle(passage);
 }
 
-function keyOf({ method, path, headers, body }: RelayedRequest): string {
+async function keyOf({ method, path, headers, body }: RelayedRequest): Promise<string> {
   const shape = [method, path, ...SHAPING_HEADERS.map((name) => headers[name] ?? '')];
-  return createHash('sha256')
-    .update(JSON.stringify(shape))
-    .update(body ?? '')
-    .digest('base64');
+  const hash = createHash('sha256').update(JSON.stringify(shape));
+  await body?.look((bytes) => hash.update(bytes));
+  return hash.digest('base64');
 }
 
 function replay(passage: Passage<RelayedRequest>, answer: WholeAnswer): void {

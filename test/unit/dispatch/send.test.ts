@@ -9,6 +9,8 @@ import { settle } from '../../support/fake-clock.ts';
 import { DispatchUnderTest, watch } from '../../support/dispatch-under-test.ts';
 import type { FakeAnswer } from '../../support/fake-novelai.ts';
 
+const BODY = Buffer.from('{"made":"up"}');
+
 const [A, B, C, D] = ['http://a.test', 'http://b.test', 'http://c.test', 'http://d.test'] as const;
 
 interface Passed {
@@ -34,6 +36,7 @@ async function setUp({ hostUrls = [A] as readonly string[], isProxied = false } 
         {
           account: Object.create(account, { route: { value: route } }) as typeof account,
           token: 'made-up-token',
+          body: BODY,
           onSent: () => (passed.sent += 1),
           onExchange: (exchange) => passed.exchanges.push(exchange),
           receiver: {
@@ -83,13 +86,13 @@ async function sendAll(
 }
 
 test('send, carries the body, the headers and the token of the account, and passes a good answer on as it comes', async () => {
-  const { added, passed, request, start, all } = await setUp();
+  const { added, passed, start, all } = await setUp();
   const watched = start();
   await settle();
   const [call] = added.novelai.waiting;
   assert.equal(call!.url, `${A}/ai/generate-image`);
   assert.deepEqual(call!.headers, { 'content-type': 'application/json', authorization: 'Bearer made-up-token' });
-  assert.equal(call!.body, request.body);
+  assert.equal(call!.body, BODY);
   await all.clock.advance(1000);
   await call!.head(200, { 'content-type': 'binary/octet-stream' });
   await call!.data('one');
