@@ -158,6 +158,10 @@ test('image, built and run without rights in a tree that is not its own: alive, 
       () => false,
     );
   assert.equal(await isHealthy(), true);
+  // As `systemctl reload` and `docker kill -s HUP` do.
+  service.kill('SIGHUP');
+  await until(() => said.includes('"cause":"SIGHUP"') || service.exitCode !== null);
+  assert.equal(await isHealthy(), true, said);
   service.kill('SIGTERM');
   assert.deepEqual(await once(service, 'exit'), [0, null], said);
   assert.equal(await isHealthy(), false);
