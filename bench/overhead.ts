@@ -1,5 +1,6 @@
 // The overhead bench: what the service costs between a program and NovelAI, beside other proxies on the same machine in the same
-// minutes. `node bench/overhead.ts`; BENCH_QUICK=1 for one load and short runs. Exits with 1 on a missed aim. Linux only.
+// minutes. `node bench/overhead.ts`; BENCH_QUICK=1 for one load and short runs, BENCH_PARTS=cpu,latency,mixed,events for some of it.
+// Exits with 1 on a missed aim. Linux only.
 import type { Panel } from './chart.ts';
 import { runCpuCases, type CpuCase, type CpuCaseResult, type CpuFigure } from './support/cpu-cases.ts';
 import { runEventDelays } from './support/event-delay.ts';
@@ -22,6 +23,8 @@ const BARE = 'without books';
 const ONE_IN_FLIGHT: Readonly<Record<number, number>> = { 2048: 100, 100_000: 100, 1_500_000: 20 };
 /** Ways whose own time is worth measuring to the tenth of a millisecond. */
 const QUICK_WAYS = new Set([DIRECT, OURS, 'nginx', 'HAProxy', 'http-proxy']);
+/** Less is noise. */
+const LEAST_ADDED_MS = 0.005;
 const LARGE_BODY_BYTES = 3_000_000;
 
 interface CpuAim {
@@ -59,7 +62,9 @@ function acrossRounds<T extends { problem?: string }>(
     }
     values.push(compare(...figures));
   }
-  return values.length > 0 ? { value: median(values) } : { why: 'no rounds' };
+  if (values.length === 0) return { why: 'no rounds' };
+  if (values.some((value) => Number.isNaN(value))) return { why: 'no figure: the machine was too busy to tell' };
+  return { value: median(values) };
 }
 
 function row(
@@ -179,8 +184,15 @@ async function compareCpu(field: Field): Promise<Target[]> {
   ];
 }
 
-function addedP50(...[through, straight]: LatencyFigure[]): number {
-  return (through?.p50Ms ?? NaN) - (straight?.p50Ms ?? NaN);
+/** What a way adds to the median, milliseconds; NaN where that is not to be told from nothing. */
+function addedP50(through: LatencyFigure, straight: LatencyFigure): number {
+  const addedMs = through.p50Ms - straight.p50Ms;
+  return addedMs > LEAST_ADDED_MS ? addedMs : NaN;
+}
+
+function compareAdded(...[ours, nginx, straight]: LatencyFigure[]): number {
+  if (!ours || !nginx || !straight) return NaN;
+  return addedP50(ours, straight) / addedP50(nginx, straight);
 }
 
 async function compareLatency(field: Field): Promise<Target[]> {
@@ -206,12 +218,7 @@ async function compareLatency(field: Field): Promise<Target[]> {
         `added to the median with one request in flight, ${sizeName(answerBytes)}`,
         answerBytes === 1_500_000 ? 2 : 1.3,
         ' x nginx',
-        acrossRounds(
-          rounds,
-          [OURS, 'nginx', DIRECT],
-          (ours, nginx, straight) =>
-            addedP50(...([ours, straight] as LatencyFigure[])) / addedP50(...([nginx, straight] as LatencyFigure[])),
-        ),
+        acrossRounds(rounds, [OURS, 'nginx', DIRECT], compareAdded),
       ),
     );
   }
@@ -260,10 +267,13 @@ async function compareEvents(field: Field): Promise<Target[]> {
       'added to the median of a streamed event, 1,000 events/s',
       0.2,
       ' ms',
-      acrossRounds(rounds, [OURS, DIRECT], addedP50),
+      acrossRounds(rounds, [OURS, DIRECT], (ours, straight) => (ours && straight ? addedP50(ours, straight) : NaN)),
     ),
   ];
 }
+
+const parts = process.env['BENCH_PARTS']?.split(',');
+const does = (part: string) => parts === undefined || parts.includes(part);
 
 console.log(machineDescription());
 const field = await openField({
@@ -277,11 +287,14 @@ const field = await openField({
 });
 try {
   for (const sentence of field.missing) publishNote(sentence);
-  const rows = [...(await compareCpu(field))];
+  const rows: Target[] = [];
+  if (does('cpu')) rows.push(...(await compareCpu(field)));
   const bare = field.ways.findIndex(({ name }) => name === BARE);
   for (const way of field.ways.splice(bare, 1)) await way.stop();
   const othersDid = watchOthers();
-  rows.push(...(await compareLatency(field)), ...(await compareMixed(field)), ...(await compareEvents(field)));
+  if (does('latency')) rows.push(...(await compareLatency(field)));
+  if (does('mixed')) rows.push(...(await compareMixed(field)));
+  if (does('events')) rows.push(...(await compareEvents(field)));
   console.log(`latency: ${othersDid()}\n`);
   report(rows);
 } finally {

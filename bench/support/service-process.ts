@@ -32,6 +32,9 @@ export interface ServiceOptions {
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const START_LIMIT_MS = 60_000;
+/** Where the service leaves a CPU profile when it ends; none without it. */
+const profileDir = process.env['BENCH_PROFILE'];
+const PROFILING = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
 
 /** Starts it; resolves when all its accounts can serve. */
 export async function startService({
@@ -46,7 +49,7 @@ export async function startService({
   const port = await freePort();
   const address = `http://127.0.0.1:${port}`;
   const output = openSync(join(dir, 'output'), 'w');
-  const child = spawn(process.execPath, [...nodeArguments, MAIN, 'serve'], {
+  const child = spawn(process.execPath, [...PROFILING, ...nodeArguments, MAIN, 'serve'], {
     cwd: dir,
     stdio: ['ignore', output, 'inherit'],
     env: {
