@@ -32,8 +32,11 @@ export class LeaseWatch {
         if (isHeld) metrics.slotFreed(name);
         isHeld = false;
         this.#freedMs = this.#clock.monotonicMs();
-        lease.release(options);
-        this.#freedMs = undefined;
+        try {
+          lease.release(options);
+        } finally {
+          this.#freedMs = undefined;
+        }
       },
     };
   }
