@@ -312,8 +312,14 @@ export class Account {
     const nowMs = this.#deps.clock.monotonicMs();
     const ends = [image.untilMs, text.untilMs].filter((ms) => ms !== undefined && ms > nowMs);
     if (ends.length > 0)
-      this.#stopWake = this.#deps.clock.after(Math.min(...ends.map(Number)) - nowMs + 1, () => this.#changed());
+      this.#stopWake = this.#deps.clock.after(Math.min(...ends.map(Number)) - nowMs + 1, () => this.#wake());
     this.#deps.onChange(this);
+  }
+
+  /** A timer may come early, and must then be set again although nothing is new. */
+  #wake(): void {
+    this.#toldStanding = '';
+    this.#changed();
   }
 }
 
