@@ -85,6 +85,28 @@ test('effects, two pauses wake one after the other', async () => {
   assert.deepEqual(woken, ['cooling,ready', 'ready,ready']);
 });
 
+test('effects, an alarm that comes early is set again', async () => {
+  const all = new AccountsUnderTest();
+  const { account } = await all.add('a');
+  all.clock.earlyMs = 20;
+  account.apply('locked', { ...FREE, retryAfterMs: 5000 });
+  all.clock.earlyMs = 0;
+  await all.clock.advance(4990);
+  assert.equal(account.availability('image').state, 'cooling');
+  const { length } = all.changes;
+  await all.clock.advance(20);
+  assert.ok(all.changes.length > length, 'told that it is well again');
+  assert.equal(account.availability('image').state, 'ready');
+});
+
+test('effects, an answer that changes nothing is not told of', async () => {
+  const all = new AccountsUnderTest();
+  const { account } = await all.add('a');
+  const { length } = all.changes;
+  for (let count = 0; count < 5; count += 1) account.apply('success', FREE);
+  assert.equal(all.changes.length, length);
+});
+
 test('effects, blocked rests the whole account, longer each time', async () => {
   const all = new AccountsUnderTest();
   const { account } = await all.add('a');
