@@ -89,6 +89,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     log: logHandle.log,
     droppedLogLines: () => logHandle.droppedLines(),
     ...(options.clock && { clock: options.clock }),
+  }).catch(async (error: unknown) => {
+    // An open simulator would keep the test's process for its whole time limit.
+    await simulator.close();
+    throw error;
   });
   const address = await service.start();
   const stack: Stack = {
