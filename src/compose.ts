@@ -59,6 +59,8 @@ const SPOOL_LIMIT_BYTES = 4 * 1024 ** 3;
 /** Encoded vibes on disk: some 1,300 of them. */
 const KEPT_LIMIT_BYTES = 64 * 1024 ** 2;
 const STOP_POLL_MS = 50;
+/** For answers that say that they were cut off. */
+const CUT_OFF_MS = 500;
 
 /** Builds the service; nothing happens before `start`. */
 export async function createService(
@@ -224,6 +226,13 @@ export async function createService(
     return true;
   }
 
+  /** Whoever has not read the answer by now had the whole shutdown limit for it, and until the port is closed others may come. */
+  async function closePort(): Promise<void> {
+    const cutting = setInterval(() => app.server.closeAllConnections(), STOP_POLL_MS);
+    await app.close();
+    clearInterval(cutting);
+  }
+
   return {
     pool,
     queue,
@@ -249,10 +258,10 @@ export async function createService(
       queue.stop();
       const isSettled = await settleRunning(clock.monotonicMs() + settings.limits.shutdownMs);
       pool.close();
-      // Whoever has not read the answer by now had the whole shutdown limit for it.
-      const closed = app.close();
-      app.server.closeAllConnections();
-      await Promise.all([closed, settings.close(), keptAnswers.close()]);
+      await settings.close();
+      // What this cut off is answered and booked as such.
+      await settleRunning(clock.monotonicMs() + CUT_OFF_MS);
+      await Promise.all([closePort(), keptAnswers.close()]);
       await closeStorage();
       await stopTracing();
       metrics.stop();

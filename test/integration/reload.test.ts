@@ -97,15 +97,19 @@ for (const [what, change] of [
   });
 
 test('reload, an account replaced while its client leaves: the new one rests until NovelAI is surely done with the old request', async (context) => {
-  const stack = await start(context, { simulator: { fixedLatencyMs: 900 }, environment: { DRAIN_TIMEOUT: '100ms' } });
+  const stack = await start(context, { simulator: { fixedLatencyMs: 1500 }, environment: { DRAIN_TIMEOUT: '100ms' } });
   const [one] = named(1);
   assert.ok(one);
-  const left = stack.generate(generationBody({ parameters: SMALL }), {
-    onRequest: (request) => setTimeout(() => request.destroy(), 300),
-  });
-  await until(() => stack.service.running === 1);
+  let leave: () => void = () => assert.fail('nothing was sent');
+  const left = assert.rejects(
+    stack.generate(generationBody({ parameters: SMALL }), {
+      onRequest: (request) => (leave = () => void request.destroy()),
+    }),
+  );
+  await until(() => stack.simulator.truth.totals().generations === 1);
   reload(stack, { DRAIN_TIMEOUT: '100ms', ...accounts([{ ...one, name: 'renamed' }]) });
-  await assert.rejects(left);
+  leave();
+  await left;
   assert.equal((await stack.generate(generationBody())).status, 200);
   const { greatestOverlap, lockRefusals } = stack.simulator.truth.totals();
   assert.deepEqual({ greatestOverlap, lockRefusals }, { greatestOverlap: 1, lockRefusals: 0 });
@@ -128,7 +132,7 @@ test('reload, tokens: a removed one gets 401 and what it has waiting is served, 
 });
 
 test('reload, limits and policies hold for the next request', async (context) => {
-  const stack = await start(context, { clients: 2, simulator: { fixedLatencyMs: 200 } });
+  const stack = await start(context, { clients: 2, simulator: { fixedLatencyMs: 1200 } });
   const origin = 'https://page.example.org';
   const report = reload(stack, {
     BODY_LIMIT: '200b',
