@@ -85,7 +85,9 @@ export type ProxyErrorCode = keyof typeof ERROR_TABLE;
 
 /** Gives the whole table, for documentation. */
 export function proxyErrors(): (ErrorRow & { code: ProxyErrorCode })[] {
-  return Object.entries<ErrorRow>(ERROR_TABLE).map(([code, row]) => Object.assign({ code: code as ProxyErrorCode }, row));
+  return Object.entries<ErrorRow>(ERROR_TABLE).map(([code, row]) =>
+    Object.assign({ code: code as ProxyErrorCode }, row),
+  );
 }
 
 export interface ProxyErrorDetail {
