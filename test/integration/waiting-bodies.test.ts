@@ -92,7 +92,7 @@ test('waiting bodies, clients that leave take their files with them', { skip: !i
 });
 
 test('waiting bodies, an idle account needs no file, and a stop leaves none', { skip: !isLinux }, async (t) => {
-  const { stack, running } = await start(t);
+  const { stack, running } = await start(t, { environment: { SHUTDOWN_TIMEOUT: '20s' } });
   await running;
   const direct = stack.generate(large(2 * MIB, 'direct'));
   await until(() => stack.service.running === 1);
@@ -102,7 +102,7 @@ test('waiting bodies, an idle account needs no file, and a stop leaves none', { 
   assert.deepEqual(readdirSync(join(stack.dir, 'data', 'spool')), []);
   await stack.service.stop();
   assert.deepEqual([(await direct).status, (await waiting).status], [200, 503]);
-  assert.equal(spooled(stack), 0);
+  await until(() => spooled(stack) === 0);
   assert.deepEqual(readdirSync(join(stack.dir, 'data', 'spool')), []);
 });
 

@@ -60,33 +60,41 @@ function takeBody<T>(
   return new Promise((resolve, reject) => {
     const taker = newTaker(declaredBytes > 0 ? declaredBytes : Infinity);
     let sizeBytes = 0;
-    let hasEnded = false;
+    // A request may wait for long after this, and should not carry along what took its body.
+    const stop = () => {
+      request.off('data', onData).off('end', onEnd).off('error', onError).off('close', onClose).on('error', ignore);
+    };
     const fail = (error: ProxyError) => {
-      if (hasEnded) return;
-      hasEnded = true;
+      stop();
       void taker.discard();
       reject(error);
     };
-    request.on('data', (piece: Buffer) => {
+    const onData = (piece: Buffer) => {
       sizeBytes += piece.length;
-      if (sizeBytes > limitBytes) fail(tooLarge(limitBytes));
-      if (hasEnded) return;
+      if (sizeBytes > limitBytes) {
+        fail(tooLarge(limitBytes));
+        return;
+      }
       const isTaken = taker.add(piece);
       if (!isTaken) return;
       request.pause();
       void isTaken.then(() => request.resume());
-    });
-    request.once('end', () => {
-      if (hasEnded) return;
-      hasEnded = true;
+    };
+    const onEnd = () => {
+      stop();
       if (sizeBytes === 0) resolve(null);
       else Promise.resolve(taker.end()).then(resolve, reject);
-    });
-    request.once('error', (cause) => fail(new ProxyError('client_body_incomplete', { cause })));
-    request.once('close', () => {
+    };
+    const onError = (cause: Error) => fail(new ProxyError('client_body_incomplete', { cause }));
+    const onClose = () => {
       if (!request.complete) fail(new ProxyError('client_body_incomplete'));
-    });
+    };
+    request.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose);
   });
+}
+
+function ignore(): void {
+  // The connection's end is told elsewhere.
 }
 
 /**
