@@ -49,7 +49,7 @@ class Service {
   }
 
   /** Does something and waits until the log says what came of it. */
-  async said(pattern: RegExp, act: () => void): Promise<void> {
+  async said(pattern: RegExp, act: () => unknown): Promise<void> {
     const before = this.log.length;
     act();
     await until(() => pattern.test(this.log.slice(before))).catch(() => assert.fail(`not said: ${String(pattern)}`));
@@ -178,11 +178,13 @@ test('reload, the log level follows .env, and no secret of either configuration 
     ),
   );
   assert.equal((await service.generate(tokens.stays)).status, 200);
-  await service.said(/request/, () => {
+  await service.said(/configuration reloaded/, () => {
     service.write({ LOG_LEVEL: 'debug', NOVELAI_ACCOUNTS: JSON.stringify(madeUpAccounts(1)) });
     proxy.signal('SIGHUP');
-    void service.generate(tokens.stays);
   });
+  let answer = Promise.resolve<{ status: number }>({ status: 0 });
+  await service.said(/"msg":"request"/, () => (answer = service.generate(tokens.stays)));
+  assert.equal((await answer).status, 200);
   for (const secret of [...Object.values(tokens), ...madeUpAccounts(4).map(({ password }) => password), 'made-up-slip'])
     for (const text of [service.log, proxy.output]) assert.ok(!text.includes(secret));
 });
