@@ -13,7 +13,7 @@ import { call } from '../test/support/http-client.ts';
 import { startSimulatorProcess, type SimulatorProcess } from '../test/support/simulator-process.ts';
 import { madeUpAccounts } from '../test/support/stack.ts';
 import { freePort } from './peers/peers.ts';
-import { machineDescription, watchOthers } from './support/machine.ts';
+import { machineDescription, publishOthers, watchOthers } from './support/machine.ts';
 import { processTree, rssBytesOf } from './support/process-figures.ts';
 import { median, report, type Target } from './targets.ts';
 
@@ -134,7 +134,7 @@ try {
       },
     );
   }
-  console.log(`${othersDid()}\n`);
+  publishOthers(othersDid);
   report(rows);
 } finally {
   await simulator.stop();

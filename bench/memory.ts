@@ -2,7 +2,7 @@
 // answers status reads, and that none is lost. `node bench/memory.ts`. Exits with 1 on a missed aim. Linux only.
 import { connect } from 'node:net';
 import { call } from '../test/support/http-client.ts';
-import { machineDescription, watchOthers } from './support/machine.ts';
+import { machineDescription, publishOthers, watchOthers } from './support/machine.ts';
 import { runOpenLoop } from './support/open-loop.ts';
 import { startOrigin, type Origin } from './support/origin.ts';
 import { rssBytesOf } from './support/process-figures.ts';
@@ -150,7 +150,7 @@ const origin = await startOrigin();
 try {
   const rows: Target[] = [];
   for (const load of LOADS) rows.push(...(await run(origin, load)));
-  console.log(`${othersDid()}\n`);
+  publishOthers(othersDid);
   report(rows);
 } finally {
   await origin.stop();

@@ -5,7 +5,7 @@ import type { Panel } from './chart.ts';
 import { runCpuCases, type CpuCase, type CpuCaseResult, type CpuFigure } from './support/cpu-cases.ts';
 import { runEventDelays } from './support/event-delay.ts';
 import { runLatencyCase, type LatencyFigure } from './support/latency-cases.ts';
-import { machineDescription, watchOthers } from './support/machine.ts';
+import { machineDescription, printOthers, publishOthers, watchOthers } from './support/machine.ts';
 import { publishChart, publishNote, publishTable } from './support/publish.ts';
 import { DIRECT, openField, OURS, pictureBody, pictureFromPictureBody, type Field } from './support/ways.ts';
 import { median, report, type Target } from './targets.ts';
@@ -152,13 +152,13 @@ async function compareCpu(field: Field): Promise<Target[]> {
     body: pictureBody(REQUEST_BYTES),
     rounds: ROUNDS,
     seconds: RUN_SECONDS,
-    warmUpSeconds: isQuick ? 2 : 5,
+    warmUpSeconds: isQuick ? 5 : 20,
     onRound(round) {
-      console.log(round === 0 ? `warm-up: ${othersDid()}` : `round ${round}: ${othersDid()}`);
+      printOthers(round === 0 ? 'warm-up' : `round ${round}`, othersDid);
       othersDid = watchOthers();
     },
   });
-  console.log(`round ${ROUNDS}: ${othersDid()}`);
+  printOthers(`round ${ROUNDS}`, othersDid);
   const names = field.ways.map(({ name }) => name);
   showCpu(results, names);
   chartCpu(results, names);
@@ -167,7 +167,7 @@ async function compareCpu(field: Field): Promise<Target[]> {
   return [
     ...CPU_AIMS.map(({ answerBytes, peer, mostTimes }) =>
       row(
-        `CPU of a request, answers of ${sizeName(answerBytes)}`,
+        `CPU of a request, answers of ${sizeName(answerBytes)}, beside ${peer}`,
         mostTimes,
         ` x ${peer}`,
         acrossRounds(at(answerBytes), [OURS, peer], (ours, theirs) => (ours?.cpuUs ?? 0) / (theirs?.cpuUs ?? 0)),
@@ -276,6 +276,7 @@ const parts = process.env['BENCH_PARTS']?.split(',');
 const does = (part: string) => parts === undefined || parts.includes(part);
 
 console.log(machineDescription());
+const othersDid = watchOthers();
 const field = await openField({
   variants: [
     {
@@ -291,11 +292,10 @@ try {
   if (does('cpu')) rows.push(...(await compareCpu(field)));
   const bare = field.ways.findIndex(({ name }) => name === BARE);
   for (const way of field.ways.splice(bare, 1)) await way.stop();
-  const othersDid = watchOthers();
   if (does('latency')) rows.push(...(await compareLatency(field)));
   if (does('mixed')) rows.push(...(await compareMixed(field)));
   if (does('events')) rows.push(...(await compareEvents(field)));
-  console.log(`latency: ${othersDid()}\n`);
+  publishOthers(othersDid);
   report(rows);
 } finally {
   await field.stop();

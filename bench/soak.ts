@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { call } from '../test/support/http-client.ts';
 import { generationBody } from '../test/support/stack.ts';
 import type { FaultyNovelAi } from './faulty-novelai.ts';
-import { machineDescription, watchOthers } from './support/machine.ts';
+import { machineDescription, publishOthers, watchOthers } from './support/machine.ts';
 import { openFilesOf, rssBytesOf } from './support/process-figures.ts';
 import { publishChart } from './support/publish.ts';
 import { startService, type ServiceProcess } from './support/service-process.ts';
@@ -204,7 +204,7 @@ try {
   const ends = await drive(service).finally(() => clearInterval(sampler));
   // The log's last lines are on their way, too.
   await idle();
-  console.log(`${othersDid()}\n`);
+  publishOthers(othersDid);
   chart(samples);
   show(samples, {
     ends,

@@ -35,6 +35,8 @@ export interface CpuOptions {
 
 /** What may come with an answer: its head and its chunks' lengths. */
 const HEAD_BYTES = 2000;
+/** Node has all of the way's code compiled by then. */
+const WARM_UP_REQUESTS = 20_000;
 const CHECKED_REQUESTS = 10;
 
 /** Runs every case on every way, all ways within seconds of each other. */
@@ -43,9 +45,8 @@ export async function runCpuCases(field: Field, options: CpuOptions): Promise<Cp
   const results = options.cases.map((each) => ({ ...each, rounds: [] as Map<string, CpuFigure>[] }));
   for (const [index, answerBytes] of [...new Set(options.cases.map((each) => each.answerBytes))].entries()) {
     await origin.set({ answerBytes });
-    // The first is for the code, the others only for how it takes answers of that size.
-    const seconds = index === 0 ? options.warmUpSeconds : 1;
-    for (const way of ways) await load(way, field, options, { connections: 16, seconds });
+    // The first size is for the code, the others only for how it takes answers of that size.
+    for (const way of ways) await warmUp(way, field, options, index === 0 ? WARM_UP_REQUESTS : 1);
   }
   for (let round = 0; round < options.rounds; round += 1) {
     options.onRound(round);
@@ -66,6 +67,13 @@ function load(
   { connections, seconds }: { connections: number; seconds: number },
 ) {
   return runWrk({ url: way.base + GENERATE_PATH, headers: requestHeaders(way), body, connections, seconds, dir });
+}
+
+/** So many requests, or until the time for it is over. */
+async function warmUp(way: Way, field: Field, options: CpuOptions, requests: number): Promise<void> {
+  let left = requests;
+  for (let second = 0; left > 0 && second < options.warmUpSeconds; second += 1)
+    left -= (await load(way, field, options, { connections: 16, seconds: 1 })).requests;
 }
 
 async function measure(way: Way, field: Field, options: CpuOptions, { answerBytes, connections }: CpuCase) {
