@@ -93,7 +93,7 @@ export class ClientRegistry {
       clients.map(
         ({
           tokenDigest: digest,
-          loginDigests: _,
+          loginDigests: _digests,
           createdAtMs: _created,
           rotatedAtMs: _rotated,
           revokedAtMs,

@@ -61,6 +61,7 @@ export class WorkQueue {
   readonly #slots = new Map<string, Slot>();
   readonly #classes = new Map<string, WorkClass>();
   readonly #waiters = new Map<string, Waiter>();
+  readonly #waitingByClient = new Map<string, Set<GenerationRequest>>();
   readonly #waitingClasses = new Map<string, WaitingClass>();
   #limitPerClient: number;
   /** Leases that are out, by account; also of accounts that were taken off work. */
@@ -224,8 +225,8 @@ export class WorkQueue {
   }
 
   /** The requests of one client that wait now. */
-  waitingOf(clientId: string): GenerationRequest[] {
-    return [...this.#waiters.values()].map(({ request }) => request).filter(({ client }) => client.id === clientId);
+  waitingOf(clientId: string): ReadonlySet<GenerationRequest> {
+    return this.#waitingByClient.get(clientId) ?? NONE;
   }
 
   /** Forgets a client's settings, once it is no more. */
@@ -284,8 +285,11 @@ export class WorkQueue {
   }
 
   #addWaiter(waiter: Waiter): void {
-    const { id, slot, work } = waiter.request;
+    const { id, slot, work, client } = waiter.request;
     this.#waiters.set(id, waiter);
+    const own = this.#waitingByClient.get(client.id);
+    if (own) own.add(waiter.request);
+    else this.#waitingByClient.set(client.id, new Set([waiter.request]));
     const key = `${slot} ${work.key}`;
     const waiting = this.#waitingClasses.get(key);
     if (waiting) waiting.count += 1;
@@ -296,6 +300,9 @@ export class WorkQueue {
     const waiter = this.#waiters.get(jobId);
     if (!waiter) return undefined;
     this.#waiters.delete(jobId);
+    const clientId = waiter.request.client.id;
+    const own = this.#waitingByClient.get(clientId);
+    if (own?.delete(waiter.request) === true && own.size === 0) this.#waitingByClient.delete(clientId);
     const key = `${waiter.request.slot} ${waiter.request.work.key}`;
     const waiting = this.#waitingClasses.get(key);
     if (waiting && (waiting.count -= 1) === 0) this.#waitingClasses.delete(key);
@@ -368,6 +375,8 @@ export class WorkQueue {
     this.#armExpiry();
   }
 }
+
+const NONE: ReadonlySet<GenerationRequest> = new Set();
 
 const STOPPING_RETRY_MS = 5000;
 

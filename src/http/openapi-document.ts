@@ -108,7 +108,15 @@ function workPaths() {
         summary: "The program's own waiting requests, their places and expected starts, and totals.",
         tags: ['work'],
         security: BEARER,
-        responses: { 200: json('The queue as this program sees it.', 'Queue'), ...refused(401), ...stopping() },
+        parameters: [
+          query('limit', 'How many of its requests are listed at most.', {
+            type: 'integer',
+            minimum: 1,
+            maximum: 1000,
+            default: 100,
+          }),
+        ],
+        responses: { 200: json('The queue as this program sees it.', 'Queue'), ...refused(400, 401), ...stopping() },
       },
     },
     '/v1/price': {

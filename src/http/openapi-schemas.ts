@@ -48,7 +48,8 @@ export const queueSchema = z.object({
         waitedSeconds: z.number(),
       }),
     )
-    .describe("The program's own requests that wait, in the order they are expected to start."),
+    .describe("The first of the program's own requests that wait, in the order they are expected to start."),
+  waitingCount: z.int().min(0).describe("How many of the program's requests wait in all."),
   totals: z.object({ image: totalsSchema, text: totalsSchema }).describe('Of all programs together.'),
 });
 

@@ -1,6 +1,8 @@
 // One key, one generation; and a paid image is not lost with its client's connection.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
 
@@ -78,7 +80,9 @@ for (const headers of [{ 'idempotency-key': 'lost-one' }, {}])
     const first = stack.simulator.truth.rows().find(({ endpoint }) => endpoint === 'generate-image');
     assert.equal(again.sha256, first?.answerSha256);
     if ('idempotency-key' in headers) return;
-    // Asked for once more, it is a new picture: the lost one has been delivered.
+    // Asked for once more, it is a new picture: the lost one has been delivered, which is known when its line is in the log.
+    const requestId = String(again.headers['x-request-id']);
+    await until(() => readFileSync(join(stack.logDir, 'app.log'), 'utf8').includes(requestId));
     assert.equal((await stack.generate(body)).headers['x-proxy-replay'], undefined);
     assert.equal(generations(stack), 2);
   });

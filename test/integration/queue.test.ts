@@ -36,6 +36,21 @@ test("GET /v1/queue, a client sees its own requests with places and forecasts, n
   await until(() => stack.service.queue.stats('image').queued === 3);
   const seen = await view(stack, mine);
   assert.equal(seen.waiting.length, 2);
+  assert.equal(seen.waitingCount, 2);
+  const shortened = await call(`${stack.address}/v1/queue?limit=1`, {
+    method: 'GET',
+    headers: { authorization: `Bearer ${mine}` },
+  });
+  const { waiting: firstOnly, waitingCount } = JSON.parse(shortened.text) as QueueView;
+  assert.deepEqual([firstOnly.map(({ requestId }) => requestId), waitingCount], [[seen.waiting[0]?.requestId], 2]);
+  for (const limit of ['0', '1001', 'x', '-1']) {
+    const refused = await call(`${stack.address}/v1/queue?limit=${limit}`, {
+      method: 'GET',
+      headers: { authorization: `Bearer ${mine}` },
+    });
+    assert.equal(refused.status, 400);
+    assert.match(refused.text, /limit: expected a whole number from 1 to 1000/);
+  }
   assert.deepEqual(seen.totals.image, { waiting: 3, running: 1, slots: 1, idleSlots: 0 });
   for (const { position, etaP50Seconds, etaP90Seconds, endpoint } of seen.waiting) {
     assert.equal(endpoint, 'generate-image');

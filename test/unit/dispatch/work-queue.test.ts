@@ -280,7 +280,7 @@ test('waiting requests, are listed by client and have a forecast', async () => {
   enter(all, mine);
   enter(all, all.request({ client: client('other') }));
   await settle();
-  assert.deepEqual(all.queue.waitingOf('client-1'), [mine]);
+  assert.deepEqual([...all.queue.waitingOf('client-1')], [mine]);
   assert.ok((all.queue.forecast(mine)?.position ?? 0) >= 1);
 });
 
@@ -361,7 +361,7 @@ test('any sequence, every request settles once, slots are never overrun, and in 
         'every wait settled exactly once',
       );
       assert.equal(all.queue.running, 0);
-      assert.equal(all.queue.waitingOf('client-0').length, 0);
+      assert.equal(all.queue.waitingOf('client-0').size, 0);
     }),
     { numRuns: 60 },
   );
