@@ -132,7 +132,7 @@ async function run(origin: Origin, load: Load): Promise<Target[]> {
         isMet: good === load.requests && queued >= load.requests - ACCOUNTS,
       },
       {
-        what: `status reads at ${READS_PER_SECOND}/s meanwhile, p99`,
+        what: `status reads at ${READS_PER_SECOND}/s, ${load.name} waiting, p99`,
         target: `<= ${MOST_READ_P99_MS} ms`,
         reached: `${p99Ms.toFixed(1)} ms of ${reads.latenciesMs.length} reads, ${reads.errors} errors`,
         isMet: p99Ms <= MOST_READ_P99_MS && reads.errors === 0,
