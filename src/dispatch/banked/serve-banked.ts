@@ -105,10 +105,7 @@ async function replay(passage: Passage, answer: BankedAnswer): Promise<void> {
   record.replayed = answer.source;
   if (!sink.isOpen) return answer.settle(false);
   sink.head(answer.status, { ...answer.headers, ...ownHeaders(passage) });
-  const isWhole = await Promise.race([
-    send(answer, sink),
-    new Promise<false>((resolve) => sink.onGone(() => resolve(false))),
-  ]);
+  const isWhole = await send(answer, sink);
   record.isDelivered = isWhole;
   record.sizeBytes = answer.sizeBytes;
   answer.settle(isWhole);
@@ -116,6 +113,8 @@ async function replay(passage: Passage, answer: BankedAnswer): Promise<void> {
 
 /** Gives true when the client has it all; a file that fails in the middle cuts the connection. */
 async function send(answer: BankedAnswer, sink: ReplySink): Promise<boolean> {
+  const { promise: left, resolve: leave } = Promise.withResolvers<false>();
+  sink.onGone(() => leave(false));
   const target = new Writable({
     write(chunk: Buffer, _encoding, done) {
       if (sink.write(chunk)) done();
@@ -124,8 +123,8 @@ async function send(answer: BankedAnswer, sink: ReplySink): Promise<boolean> {
     final: (done) => sink.end(() => done()),
   });
   try {
-    await pipeline(answer.read(), target);
-    return sink.isOpen;
+    // A connection may be closed as soon as it has carried everything: whether it still stands tells nothing.
+    return await Promise.race([pipeline(answer.read(), target).then(() => true), left]);
   } catch {
     sink.cut();
     return false;
