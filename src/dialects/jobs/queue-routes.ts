@@ -26,7 +26,7 @@ const LARGEST_LIMIT = 1000;
 
 /** @throws {ProxyError} client_invalid_field. */
 function readLimit(query: unknown): number {
-  const given = (query as { limit?: unknown }).limit;
+  const given = (query as { limit?: string | string[] }).limit;
   if (given === undefined) return USUAL_LIMIT;
   const limit = typeof given === 'string' && /^\d{1,4}$/.test(given) ? Number(given) : 0;
   if (limit >= 1 && limit <= LARGEST_LIMIT) return limit;
