@@ -1,6 +1,5 @@
 // Opens the database that DATABASE_URL names.
 import { join } from 'node:path';
-import { openPostgresStore } from './postgres-store.ts';
 import { openSqliteStore, type SqliteStoreOptions } from './sqlite-store.ts';
 import type { Store } from './store.ts';
 import { StoreOpenError } from './store-error.ts';
@@ -17,12 +16,14 @@ export interface OpenStoreOptions {
  * Opens the database and brings its tables up to date.
  * @throws {StoreOpenError} with one sentence that says what stands in the way, such as another service on the same file.
  */
-export function openStore({ databaseUrl, dataDir, role = 'service' }: OpenStoreOptions): Promise<Store> {
+export async function openStore({ databaseUrl, dataDir, role = 'service' }: OpenStoreOptions): Promise<Store> {
   const url = databaseUrl ?? `sqlite:${join(dataDir, 'proxy.db')}`;
-  if (/^postgres(?:ql)?:\/\//.test(url)) return openPostgresStore(url);
+  if (/^postgres(?:ql)?:\/\//.test(url)) {
+    // Most have none, and need not load its driver.
+    const { openPostgresStore } = await import('./postgres-store.ts');
+    return openPostgresStore(url);
+  }
   const path = /^sqlite:(?!:)(.+)$/s.exec(url)?.[1];
   if (path !== undefined) return openSqliteStore({ path, role });
-  return Promise.reject(
-    new StoreOpenError('DATABASE_URL: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE.'),
-  );
+  throw new StoreOpenError('DATABASE_URL: expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE.');
 }
