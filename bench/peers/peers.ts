@@ -135,7 +135,8 @@ async function start(peer: Peer, originPort: number, dir: string): Promise<Way> 
     stdio: 'ignore',
     env: { PATH: process.env['PATH'] ?? '', HOME: dir, ...environment },
   });
-  const onExit = () => child.kill('SIGKILL');
+  // Politely: killed outright, nginx would leave its worker behind.
+  const onExit = () => child.kill('SIGTERM');
   process.once('exit', onExit);
   let failure = '';
   child.once('error', (error) => (failure = error.message));
