@@ -30,7 +30,7 @@ export interface ServiceOptions {
   nodeArguments?: readonly string[];
 }
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../bin/novelai-proxy.mjs', import.meta.url));
 const START_LIMIT_MS = 60_000;
 /** Where the service leaves a CPU profile when it ends; none without it. */
 const profileDir = process.env['BENCH_PROFILE'];

@@ -207,7 +207,7 @@ function problemsOf(
     if (!holds) problems.push(problem);
   };
   require(report.overlapViolations ===
-    0, `I1: ${report.overlapViolations} generations began while another was open on the account`);
+    0, `I1: ${report.overlapViolations} generations began while another was open on the account${describeOverlap(simulator)}`);
   require(report.resendsAfterSend ===
     0, `I2: ${report.resendsAfterSend} requests were sent again although they may have been billed`);
   require(report.outcomesTotal ===
@@ -220,6 +220,22 @@ function problemsOf(
     require(Object.keys(report.faults).length >=
       6, `every fault should have been played: ${JSON.stringify(report.faults)}`);
   return problems;
+}
+
+/** The first overlap: what was open, and for how long still when the next one came. */
+function describeOverlap(simulator: Simulator): string {
+  const rows = simulator.truth.rows();
+  const second = rows.find(({ overlap }) => overlap > 1);
+  if (!second) return '';
+  const first = rows.findLast(
+    (row) => row !== second && row.account === second.account && row.slot !== undefined && row.id < second.id,
+  );
+  const { fault = 'no fault', status, wasClientGone, receivedMs = 0, releasedMs, endMs } = first ?? {};
+  const after = (ms: number | undefined) => (ms === undefined ? 'never' : `${(ms - receivedMs).toFixed(1)} ms`);
+  return (
+    `, the first of them ${after(second.receivedMs)} after one with ${fault} (${status}) that was released after ` +
+    `${after(releasedMs)} and over after ${after(endMs)}${wasClientGone === true ? ', its connection gone' : ''}`
+  );
 }
 
 /** `idleSlots` counts those that are available; resting accounts hold nothing either. */
