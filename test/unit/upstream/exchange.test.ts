@@ -1,33 +1,11 @@
-// Tests of one exchange over real sockets: what is reported, in which order, which limit ends it, and whether it was sent.
+// Tests of one exchange over real sockets: what is reported, in which order, and whether it was sent.
 import assert from 'node:assert/strict';
-import type { IncomingHttpHeaders } from 'node:http';
-import { test, type TestContext } from 'node:test';
-import { Agent, ProxyAgent, type Dispatcher } from 'undici';
+import { test } from 'node:test';
 import { systemClock, type Clock } from '../../../src/lib/clock.ts';
-import type { ExchangeFailure } from '../../../src/upstream/exchange-failure.ts';
-import { startExchange, type Exchange, type ExchangeRequest } from '../../../src/upstream/exchange.ts';
+import { agent, pause, start, type Seen } from '../../support/exchange-under-test.ts';
 import { closedPort, startRawServer } from '../../support/raw-server.ts';
 
-const AMPLE = { firstByteMs: 5000, idleMs: 5000, totalMs: 5000 };
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
-
-interface Seen {
-  /** What was reported, in order: `sent`, `head 200`, `data 5`, `end`, `failure reset`. */
-  steps: string[];
-  body: string;
-  headers: IncomingHttpHeaders;
-  failure: ExchangeFailure | undefined;
-  exchange: Exchange;
-  ended: Promise<void>;
-}
-
-interface Options extends Partial<Omit<ExchangeRequest, 'limits'>> {
-  limits?: Partial<ExchangeRequest['limits']>;
-  clock?: Clock;
-  /** What `onData` gives back. */
-  takesMore?: () => boolean;
-  onStep?: (step: string) => void;
-}
 
 /** A clock that counts the timers it has not run or stopped. */
 function countingClock(): Clock & { timersLeft: number } {
@@ -53,67 +31,6 @@ function countingClock(): Clock & { timersLeft: number } {
     },
   };
 }
-
-function agent(context: TestContext): Dispatcher {
-  const dispatcher = new Agent({ pipelining: 1 });
-  context.after(() => dispatcher.destroy());
-  return dispatcher;
-}
-
-function start(dispatcher: Dispatcher, baseUrl: string, options: Options = {}): Seen {
-  const { clock = systemClock, takesMore = () => true, onStep = () => undefined, limits, ...request } = options;
-  let end: () => void = () => undefined;
-  const seen: Omit<Seen, 'exchange'> = {
-    steps: [],
-    body: '',
-    headers: {},
-    failure: undefined,
-    ended: new Promise((resolve) => {
-      end = resolve;
-    }),
-  };
-  const step = (name: string) => {
-    seen.steps.push(name);
-    onStep(name);
-  };
-  const exchange = startExchange(
-    {
-      dispatcher,
-      baseUrl,
-      path: '/ai/generate-image?x=1',
-      method: 'POST',
-      headers: { 'x-a': 'b' },
-      body: Buffer.from('body'),
-      ...request,
-      limits: { ...AMPLE, ...limits },
-    },
-    {
-      onSent: () => step('sent'),
-      onHead(status, headers) {
-        seen.headers = headers;
-        step(`head ${status}`);
-      },
-      onData(chunk) {
-        seen.body += chunk.toString('latin1');
-        step('data');
-        return takesMore();
-      },
-      onEnd() {
-        step('end');
-        end();
-      },
-      onFailure(failure) {
-        seen.failure = failure;
-        step(`failure ${failure.kind}`);
-        end();
-      },
-    },
-    clock,
-  );
-  return Object.assign(seen, { exchange });
-}
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test('exchange, sends method, path, headers and body to the byte, and reports every step in order', async (context) => {
   const server = await startRawServer(context, (socket) => socket.write(OK));
@@ -211,124 +128,6 @@ test('answer, cut in its middle is a failure with a head, by length and by chunk
     assert.deepEqual([seen.failure?.kind, seen.failure?.hasHead], ['reset', true], head);
     assert.equal(seen.steps.at(-1), 'failure reset');
   }
-});
-
-test('limits, connecting: a proxy that accepts and says nothing ends as unsent', async (context) => {
-  const silent = await startRawServer(context, () => undefined);
-  const dispatcher = new ProxyAgent(silent.url);
-  context.after(() => dispatcher.destroy());
-  const clock = countingClock();
-  const seen = start(dispatcher, 'http://target.example', { limits: { connectMs: 60 }, clock });
-  await seen.ended;
-  assert.deepEqual(seen.failure, { kind: 'connect_timeout', wasSent: false, hasHead: false, code: 'connect_timeout' });
-  assert.deepEqual(seen.steps, ['failure connect_timeout']);
-  assert.equal(clock.timersLeft, 0);
-});
-
-test('limits, connecting: one that ended while it connected is not sent when the connection stands at last', async (context) => {
-  let answerTunnel: () => void = () => undefined;
-  const proxy = await startRawServer(context, (socket) => {
-    answerTunnel = () => socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-  });
-  const dispatcher = new ProxyAgent(proxy.url);
-  context.after(() => dispatcher.destroy());
-  const seen = start(dispatcher, 'http://target.example');
-  while (proxy.received[0] === undefined || proxy.received[0] === '') await pause(2);
-  seen.exchange.abort();
-  await seen.ended;
-  assert.equal(seen.failure?.kind, 'aborted');
-  assert.equal(seen.failure.wasSent, false);
-  answerTunnel();
-  await pause(50);
-  assert.ok(!proxy.received.some((text) => text.includes('POST ')), 'nothing was sent after the end');
-  assert.deepEqual(seen.steps, ['failure aborted']);
-});
-
-test('limits, first byte: cut when it is late, as sent', async (context) => {
-  const server = await startRawServer(context, () => undefined);
-  const clock = countingClock();
-  const seen = start(agent(context), server.url, { limits: { firstByteMs: 60 }, clock });
-  await seen.ended;
-  assert.deepEqual([seen.failure?.kind, seen.failure?.wasSent], ['first_byte_timeout', true]);
-  await pause(20);
-  assert.ok(server.sockets[0]!.destroyed, 'the connection is not used again');
-  assert.equal(clock.timersLeft, 0);
-});
-
-test('limits, first byte: a slow one within its limit is never cut, however short the idle and connect limits are', async (context) => {
-  const server = await startRawServer(context, (socket) => void setTimeout(() => socket.write(OK), 600));
-  const seen = start(agent(context), server.url, { limits: { connectMs: 400, firstByteMs: 4000, idleMs: 100 } });
-  await seen.ended;
-  assert.equal(seen.steps.at(-1), 'end');
-});
-
-test('limits, idle: silence in the middle of an answer is cut', async (context) => {
-  const server = await startRawServer(context, (socket) => socket.write(OK.slice(0, -2)));
-  const clock = countingClock();
-  const seen = start(agent(context), server.url, { limits: { idleMs: 60 }, clock });
-  await seen.ended;
-  assert.deepEqual([seen.failure?.kind, seen.failure?.wasSent, seen.failure?.hasHead], ['idle_timeout', true, true]);
-  assert.equal(clock.timersLeft, 0);
-});
-
-test('limits, idle: an answer that trickles on is never cut for silence', async (context) => {
-  const server = await startRawServer(context, (socket) => {
-    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n');
-    for (let byte = 1; byte <= 12; byte += 1) setTimeout(() => socket.write('x'), 50 * byte);
-  });
-  const seen = start(agent(context), server.url, { limits: { idleMs: 450 } });
-  await seen.ended;
-  assert.equal(seen.body, 'x'.repeat(12));
-  assert.equal(seen.steps.at(-1), 'end');
-});
-
-test('limits, idle: a pause asked for by this side is not silence, and the answer goes on after it', async (context) => {
-  const server = await startRawServer(context, (socket) => {
-    socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n');
-    setTimeout(() => socket.write('5\r\nworld\r\n0\r\n\r\n'), 20);
-  });
-  let isSlow = true;
-  const seen = start(agent(context), server.url, { limits: { idleMs: 60 }, takesMore: () => !isSlow });
-  await pause(250);
-  assert.deepEqual(seen.steps, ['sent', 'head 200', 'data']);
-  isSlow = false;
-  seen.exchange.resume();
-  await seen.ended;
-  assert.equal(seen.body, 'helloworld');
-  assert.equal(seen.steps.at(-1), 'end');
-});
-
-test('limits, idle: silence counts again after the pause', async (context) => {
-  const server = await startRawServer(context, (socket) => socket.write(OK.slice(0, -2)));
-  const seen = start(agent(context), server.url, { limits: { idleMs: 60 }, takesMore: () => false });
-  await pause(150);
-  seen.exchange.resume();
-  await seen.ended;
-  assert.equal(seen.failure?.kind, 'idle_timeout');
-});
-
-test('limits, total: cuts an answer that never stops and one that never starts', async (context) => {
-  const chatty = await startRawServer(context, (socket) => {
-    socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
-    const timer = setInterval(() => socket.write('1\r\nx\r\n'), 10);
-    socket.on('close', () => clearInterval(timer));
-  });
-  const silent = await startRawServer(context, () => undefined);
-  for (const { url } of [chatty, silent]) {
-    const clock = countingClock();
-    const seen = start(agent(context), url, { limits: { totalMs: 120 }, clock });
-    await seen.ended;
-    assert.equal(seen.failure?.kind, 'total_timeout');
-    assert.equal(seen.failure.wasSent, true);
-    assert.equal(clock.timersLeft, 0);
-  }
-});
-
-test('limits, total: ends an exchange whose answer this side has paused', async (context) => {
-  const server = await startRawServer(context, (socket) => socket.write(OK.slice(0, -2)));
-  const seen = start(agent(context), server.url, { limits: { totalMs: 120 }, takesMore: () => false });
-  await seen.ended;
-  assert.equal(seen.failure?.kind, 'total_timeout');
 });
 
 test('abort, at every stage ends once and closes the connection', async (context) => {
