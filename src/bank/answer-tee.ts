@@ -1,6 +1,7 @@
 // Takes a copy of an answer while it passes: in memory at first, in a file when there is not enough, never slowing it down.
 import { createHash, subtle, type Hash } from 'node:crypto';
 import type { Budget } from '../lib/budget.ts';
+import { writeWhole } from '../lib/nameless-file.ts';
 import type { AnswerFiles, PartialFile } from './answer-files.ts';
 
 export interface AnswerTeeOptions {
@@ -92,7 +93,7 @@ export class AnswerTee {
           this.#giveUp('the bank is full of what is newer or in use');
           return;
         }
-        await writeAll(this.#file, batch);
+        for (const chunk of batch) await writeWhole(this.#file.handle, chunk);
         if (isHashed)
           this.#hash = batch.reduce((hash, chunk) => hash.update(chunk), this.#hash ?? createHash('sha256'));
         this.#pendingBytes -= batchBytes;
@@ -131,14 +132,6 @@ async function keepOrDiscard(files: AnswerFiles, file: PartialFile, contentHash:
   } catch (error) {
     await files.discard(file);
     throw error;
-  }
-}
-
-/** A `write` may take less than it was given. */
-async function writeAll({ handle }: PartialFile, chunks: readonly Buffer[]): Promise<void> {
-  for (const chunk of chunks) {
-    let at = 0;
-    while (at < chunk.length) at += (await handle.write(chunk, at)).bytesWritten;
   }
 }
 

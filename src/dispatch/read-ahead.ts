@@ -1,9 +1,8 @@
 // Holds what NovelAI has sent and a slow client has not taken yet: in memory first, then in a file. So a slow reader never
 // holds an account: the upstream exchange ends at NovelAI's pace, and the client reads on from here.
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import type { Budget } from '../lib/budget.ts';
+import { openNamelessFile, writeWhole } from '../lib/nameless-file.ts';
 
 export interface ReadAheadOptions {
   /** Memory for all read-aheads together. */
@@ -135,14 +134,8 @@ export class ReadAhead {
   async #writeChunk(chunk: Buffer): Promise<void> {
     if (!this.#options.disk.tryTake(chunk.length)) throw new Error('the spool is full');
     this.#diskTakenBytes += chunk.length;
-    const file = (this.#file ??= await openSpoolFile(this.#options.dir));
-    // A disk that is nearly full takes a part and tells so.
-    let doneBytes = 0;
-    while (doneBytes < chunk.length) {
-      const { bytesWritten } = await file.write(chunk, doneBytes, chunk.length - doneBytes, this.#writeAt + doneBytes);
-      if (bytesWritten === 0) throw new Error('the disk takes nothing more');
-      doneBytes += bytesWritten;
-    }
+    const file = (this.#file ??= await openNamelessFile(this.#options.dir));
+    await writeWhole(file, chunk, this.#writeAt);
   }
 
   async #readFile(): Promise<Buffer | undefined> {
@@ -202,13 +195,4 @@ export class ReadAhead {
     this.discard();
     await this.#closeFile();
   }
-}
-
-/** Opens a file that vanishes with its last handle, so that not even a crash leaves one behind. */
-async function openSpoolFile(dir: string): Promise<FileHandle> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  const path = join(dir, randomUUID());
-  const file = await open(path, 'wx+', 0o600);
-  await unlink(path).catch(() => undefined);
-  return file;
 }

@@ -1,7 +1,6 @@
 // A body in a file without a name: it vanishes with its last handle, so that not even a crash leaves one behind.
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
+import { openNamelessFile, writeWhole } from '../../lib/nameless-file.ts';
 import type { BodyRoom } from './body-room.ts';
 
 export class SpoolFile {
@@ -19,11 +18,7 @@ export class SpoolFile {
 
   /** @throws {Error} when the file cannot be made. */
   static async open({ dir, disk }: BodyRoom): Promise<SpoolFile> {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-    const path = join(dir, randomUUID());
-    const handle = await open(path, 'wx+', 0o600);
-    await unlink(path).catch(() => undefined);
-    return new SpoolFile(handle, disk);
+    return new SpoolFile(await openNamelessFile(dir), disk);
   }
 
   get sizeBytes(): number {
@@ -35,13 +30,7 @@ export class SpoolFile {
     return this.#next(async () => {
       if (!this.#disk.tryTake(bytes.length)) throw new Error('the spool is full');
       this.#takenBytes += bytes.length;
-      // A disk that is nearly full takes a part and tells so.
-      for (let doneBytes = 0; doneBytes < bytes.length;) {
-        const left = bytes.length - doneBytes;
-        const { bytesWritten } = await this.#handle.write(bytes, doneBytes, left, this.#sizeBytes + doneBytes);
-        if (bytesWritten === 0) throw new Error('the disk takes nothing more');
-        doneBytes += bytesWritten;
-      }
+      await writeWhole(this.#handle, bytes, this.#sizeBytes);
       this.#sizeBytes += bytes.length;
     });
   }
