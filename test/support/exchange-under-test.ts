@@ -8,6 +8,34 @@ import { startExchange, type Exchange, type ExchangeRequest } from '../../src/up
 
 const AMPLE = { firstByteMs: 5000, idleMs: 5000, totalMs: 5000 };
 
+/** A whole answer, `hello`. */
+export const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
+
+/** A clock that counts the timers it has not run or stopped. */
+export function countingClock(): Clock & { timersLeft: number } {
+  return {
+    timersLeft: 0,
+    wallMs: () => systemClock.wallMs(),
+    monotonicMs: () => systemClock.monotonicMs(),
+    after(delayMs, callback) {
+      let isLeft = true;
+      const leave = () => {
+        if (isLeft) this.timersLeft -= 1;
+        isLeft = false;
+      };
+      this.timersLeft += 1;
+      const stop = systemClock.after(delayMs, () => {
+        leave();
+        callback();
+      });
+      return () => {
+        leave();
+        stop();
+      };
+    },
+  };
+}
+
 /** What an exchange has come to. */
 export interface Seen {
   /** What was reported, in order: `sent`, `head 200`, `data 5`, `end`, `failure reset`. */

@@ -2,36 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProxyAgent } from 'undici';
-import { systemClock, type Clock } from '../../../src/lib/clock.ts';
-import { agent, pause, start } from '../../support/exchange-under-test.ts';
+import { agent, countingClock, OK, pause, start } from '../../support/exchange-under-test.ts';
 import { startRawServer } from '../../support/raw-server.ts';
-
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
-
-/** A clock that counts the timers it has not run or stopped. */
-function countingClock(): Clock & { timersLeft: number } {
-  return {
-    timersLeft: 0,
-    wallMs: () => systemClock.wallMs(),
-    monotonicMs: () => systemClock.monotonicMs(),
-    after(delayMs, callback) {
-      let isLeft = true;
-      const leave = () => {
-        if (isLeft) this.timersLeft -= 1;
-        isLeft = false;
-      };
-      this.timersLeft += 1;
-      const stop = systemClock.after(delayMs, () => {
-        leave();
-        callback();
-      });
-      return () => {
-        leave();
-        stop();
-      };
-    },
-  };
-}
 
 test('limits, connecting: a proxy that accepts and says nothing ends as unsent', async (context) => {
   const silent = await startRawServer(context, () => undefined);

@@ -1,36 +1,8 @@
 // Tests of one exchange over real sockets: what is reported, in which order, and whether it was sent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock, type Clock } from '../../../src/lib/clock.ts';
-import { agent, pause, start, type Seen } from '../../support/exchange-under-test.ts';
+import { agent, countingClock, OK, pause, type Seen, start } from '../../support/exchange-under-test.ts';
 import { closedPort, startRawServer } from '../../support/raw-server.ts';
-
-const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
-
-/** A clock that counts the timers it has not run or stopped. */
-function countingClock(): Clock & { timersLeft: number } {
-  return {
-    timersLeft: 0,
-    wallMs: () => systemClock.wallMs(),
-    monotonicMs: () => systemClock.monotonicMs(),
-    after(delayMs, callback) {
-      let isLeft = true;
-      const leave = () => {
-        if (isLeft) this.timersLeft -= 1;
-        isLeft = false;
-      };
-      this.timersLeft += 1;
-      const stop = systemClock.after(delayMs, () => {
-        leave();
-        callback();
-      });
-      return () => {
-        leave();
-        stop();
-      };
-    },
-  };
-}
 
 test('exchange, sends method, path, headers and body to the byte, and reports every step in order', async (context) => {
   const server = await startRawServer(context, (socket) => socket.write(OK));
