@@ -96,7 +96,9 @@ export async function runStorm({
       ),
       NOVELAI_IMAGE_URL: simulator.imageUrl,
       DATA_DIR: join(dir, 'data'),
-      FIRST_BYTE_TIMEOUT: '400ms',
+      // On a starved machine the simulator may take a connection up a second after it was made, and with it a request that the service
+      // has given up and rested for; NovelAI has three minutes.
+      FIRST_BYTE_TIMEOUT: '1500ms',
       IDLE_TIMEOUT: '1s',
       UPSTREAM_TIMEOUT: '3s',
       DRAIN_TIMEOUT: `${drainMs}ms`,
