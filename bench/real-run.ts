@@ -171,7 +171,7 @@ function countBy<T>(items: readonly T[], keyOf: (item: T) => string): Record<str
 }
 
 function targetsOf(name: string, plan: Run, least: number, result: RunResult): Target[] {
-  const { proxyGapsMs, statuses, wrongBytes, seconds } = result;
+  const { utilisations, proxyGapsMs, statuses, wrongBytes, seconds } = result;
   const gapTarget = (what: string, values: readonly number[]): Target => ({
     what: `${name}: ${what}`,
     target: 'p99 <= 5 ms',
@@ -184,6 +184,12 @@ function targetsOf(name: string, plan: Run, least: number, result: RunResult): T
       target: `>= ${100 * least} %`,
       reached: `${(100 * (1 - mean(proxyGapsMs) / (plan.latencyMs + mean(proxyGapsMs)))).toFixed(2)} % (${seconds.toFixed(1)} s)`,
       isMet: mean(proxyGapsMs) <= plan.latencyMs * (1 / least - 1),
+    },
+    {
+      what: `${name}: accounts busy by NovelAI's clock, first start to last end`,
+      target: `>= ${100 * least} % each`,
+      reached: `lowest ${(100 * Math.min(...utilisations)).toFixed(2)} %, mean ${(100 * mean(utilisations)).toFixed(2)} %`,
+      isMet: utilisations.length === plan.accounts && Math.min(...utilisations) >= least,
     },
     gapTarget('answer complete to next request sent, in the proxy', proxyGapsMs),
     {
