@@ -20,7 +20,8 @@ import { promisify } from 'node:util';
 import { startSimulator } from '../../simulator/simulator.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { call } from '../support/http-client.ts';
-import { generationBody, madeUpAccounts, until } from '../support/stack.ts';
+import { generationBody, madeUpAccounts } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 import {
   buildInFolder,
   commandOf,

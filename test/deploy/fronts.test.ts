@@ -15,7 +15,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { call, sha256, type CallOptions } from '../support/http-client.ts';
-import { generationBody, startStack, until, type StackOptions } from '../support/stack.ts';
+import { generationBody, startStack, type StackOptions } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 import { checkNginxWithTls, startFront, type Front, type FrontName } from './front.ts';
 import { reasonForNo, runTool } from './tools.ts';
 

@@ -13,7 +13,7 @@ import { newClientToken } from '../../src/lib/random-text.ts';
 import { call, sha256 } from '../support/http-client.ts';
 import { MixedWork, WORK_KINDS } from '../support/mixed-work.ts';
 import { auditMoney, countBy, readLedger, sum, type LedgerView, type MoneyAudit } from '../support/money-audit.ts';
-import { until } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 export interface ChargesOptions {
   requests: number;

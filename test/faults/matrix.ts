@@ -12,7 +12,8 @@ import { KillableProxy } from '../support/killable-proxy.ts';
 import { auditMoney, readLedger, undecided, type LedgerView } from '../support/money-audit.ts';
 import { accountsOf, emailsOf, environmentFor, startMoneyStack } from '../support/money-stack.ts';
 import { samplePicture } from '../support/native-samples.ts';
-import { generationBody, until } from '../support/stack.ts';
+import { generationBody } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 import { StagedCall } from '../support/staged-call.ts';
 
 /**

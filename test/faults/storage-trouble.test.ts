@@ -17,7 +17,8 @@ import { call, type Answer } from '../support/http-client.ts';
 import { KillableProxy } from '../support/killable-proxy.ts';
 import { accountsOf, environmentFor, startMoneyStack, type MoneyStack } from '../support/money-stack.ts';
 import { QuickClock } from '../support/quick-clock.ts';
-import { generationBody, until } from '../support/stack.ts';
+import { generationBody } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const PRICE_ANLAS = 30;
 const PAID = { width: 1024, height: 1536, steps: 28 };

@@ -11,7 +11,8 @@ import { createService } from '../../src/compose.ts';
 import { readConfig } from '../../src/config/load-config.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { call } from '../support/http-client.ts';
-import { generationBody, madeUpAccounts, until } from '../support/stack.ts';
+import { generationBody, madeUpAccounts } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 export interface StormOptions {
   requests: number;

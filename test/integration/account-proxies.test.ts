@@ -8,7 +8,8 @@ import { test, type TestContext } from 'node:test';
 import { startForwardProxy, type TestProxy } from '../support/forward-proxy.ts';
 import { closedPort } from '../support/raw-server.ts';
 import { startSocksServer } from '../support/socks-server.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const LOGIN = { username: 'tunnel-user', password: 'made-up-proxy-pass' };
 

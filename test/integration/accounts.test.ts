@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { startSimulator } from '../../simulator/simulator.ts';
 import { call } from '../support/http-client.ts';
-import { generationBody, startStack, until } from '../support/stack.ts';
+import { generationBody, startStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 /** A port of this machine on which nothing listens. */
 async function deadPort(): Promise<number> {

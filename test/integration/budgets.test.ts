@@ -5,7 +5,8 @@ import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { call } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 /** 17 Anlas on any account that is no Opus (contract 7.3, row 10); 832x1216, 23 steps. */

@@ -13,7 +13,8 @@ import { startSimulator, DEFAULT_ACCOUNT } from '../../simulator/simulator.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { readZip } from '../../src/novelai/zip.ts';
 import { call } from '../support/http-client.ts';
-import { generationBody, until } from '../support/stack.ts';
+import { generationBody } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const COMMAND = fileURLToPath(new URL('../../bin/novelai-proxy.mjs', import.meta.url));
 

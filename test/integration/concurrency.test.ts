@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { Agent } from 'node:http';
 import { test } from 'node:test';
 import { call, sha256 } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 /** As many connections as requests: the proxy's queue is what is tested, not the client's. */
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });

@@ -11,7 +11,8 @@ import { newClientToken } from '../../src/lib/random-text.ts';
 import { call, type Answer, type CallOptions } from '../support/http-client.ts';
 import { KillableProxy } from '../support/killable-proxy.ts';
 import { auditMoney, readLedger } from '../support/money-audit.ts';
-import { generationBody, madeUpAccounts, startStack, until } from '../support/stack.ts';
+import { generationBody, madeUpAccounts, startStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const SHUTDOWN_MS = 30_000;
 /** Beyond what Opus has free: 20 Anlas and more. */

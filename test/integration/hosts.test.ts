@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startSimulator, type Simulator } from '../../simulator/simulator.ts';
-import { generationBody, madeUpAccounts, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, madeUpAccounts, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const ACCOUNTS = 4;
 

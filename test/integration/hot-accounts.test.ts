@@ -4,7 +4,8 @@ import { Agent } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import type { Account } from '../../src/accounts/account.ts';
 import { call, type Answer } from '../support/http-client.ts';
-import { generationBody, madeUpAccounts, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, madeUpAccounts, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const LATENCY_MS = 400;
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 const generations = (stack: Stack) => stack.simulator.truth.totals().generations;

@@ -6,7 +6,8 @@ import { newClientToken } from '../../src/lib/random-text.ts';
 import { deriveAccessKey } from '../../src/novelai/access-key.ts';
 import { readSubscription } from '../../src/novelai/subscription.ts';
 import { call, type CallOptions } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const TOKEN = `pst-${'Made0Up1'.repeat(8)}`;
 

@@ -9,7 +9,8 @@ import { readConfig } from '../../src/config/load-config.ts';
 import { openLog } from '../../src/telemetry/log.ts';
 import { call } from '../support/http-client.ts';
 import { requestForm, samplePicture } from '../support/native-samples.ts';
-import { startStack, until, type Stack } from '../support/stack.ts';
+import { startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const VIBE = { model: 'nai-diffusion-4-5-full', information_extracted: 1 };
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { call } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const TAGS = '/ai/generate-image/suggest-tags?model=nai-diffusion-4-5-full&prompt=';
 const VOICE = '/ai/generate-voice?text=Hello&seed=Aini&voice=-1&version=v2&opus=false';

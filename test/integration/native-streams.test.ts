@@ -6,7 +6,8 @@ import { connect, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { call, sha256 } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 /** A NovelAI text host whose stream the test writes by hand, piece by piece. */
 async function startHandWritten(t: TestContext, headers: Record<string, string> = {}) {

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import * as z from 'zod';
 import { OWN_PATHS } from '../../src/dialects/native/unknown-path.ts';
 import { call, type Answer, type CallOptions } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 interface Response {
   description: string;

@@ -11,7 +11,8 @@ import { call, type CallOptions } from '../support/http-client.ts';
 import { MixedWork } from '../support/mixed-work.ts';
 import { countBy, readLedger, sum } from '../support/money-audit.ts';
 import { scrape } from '../support/scrape.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const REQUESTS = Number(process.env['OUTCOME_REQUESTS'] ?? 300);
 const OPEN_AT_ONCE = 24;

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QueueView } from '../../src/dialects/jobs/queue-view.ts';
 import { call } from '../support/http-client.ts';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 async function view(stack: Stack, token: string): Promise<QueueView> {
   const answer = await call(`${stack.address}/v1/queue`, {

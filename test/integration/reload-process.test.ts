@@ -9,7 +9,8 @@ import { startSimulator, type Simulator } from '../../simulator/simulator.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { call } from '../support/http-client.ts';
 import { KillableProxy } from '../support/killable-proxy.ts';
-import { generationBody, madeUpAccounts, until } from '../support/stack.ts';
+import { generationBody, madeUpAccounts } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const PICTURE = generationBody();
 const STREAM = generationBody({ parameters: { stream: 'sse' } });

@@ -7,7 +7,8 @@ import { ConfigError, readConfig } from '../../src/config/load-config.ts';
 import type { ReloadReport } from '../../src/cli/service.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { call } from '../support/http-client.ts';
-import { generationBody, madeUpAccounts, startStack, until, type Stack, type StackOptions } from '../support/stack.ts';
+import { generationBody, madeUpAccounts, startStack, type Stack, type StackOptions } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const agent = new Agent({ keepAlive: true, maxSockets: Infinity });
 

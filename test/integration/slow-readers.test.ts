@@ -7,7 +7,8 @@ import { request, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { generationBody, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 /** Far more than the buffers of a connection hold. */
 const ANSWER_BYTES = 16 * 1024 ** 2;

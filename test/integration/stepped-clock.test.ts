@@ -7,7 +7,8 @@ import { systemClock, type Clock } from '../../src/lib/clock.ts';
 import type { SimulatorOptions } from '../../simulator/simulator.ts';
 import type { Answer } from '../support/http-client.ts';
 import { startSimulatorProcess, type SimulatorProcess } from '../support/simulator-process.ts';
-import { generationBody, madeUpAccounts, startStack, until, type Stack } from '../support/stack.ts';
+import { generationBody, madeUpAccounts, startStack, type Stack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const HOUR_MS = 3_600_000;
 const ACCOUNTS = 4;

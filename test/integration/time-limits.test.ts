@@ -6,7 +6,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { generationBody, startStack, until, type Stack, type StackOptions } from '../support/stack.ts';
+import { generationBody, startStack, type Stack, type StackOptions } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const EMAIL = 'owner-1@example.org';
 

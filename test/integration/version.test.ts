@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { call } from '../support/http-client.ts';
-import { startStack, until } from '../support/stack.ts';
+import { startStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;

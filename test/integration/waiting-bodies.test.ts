@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { sha256 } from '../support/http-client.ts';
 import { requestForm } from '../support/native-samples.ts';
 import { StagedCall } from '../support/staged-call.ts';
-import { generationBody, startStack, until, type Stack, type StackOptions } from '../support/stack.ts';
+import { generationBody, startStack, type Stack, type StackOptions } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1024 ** 2;
 const isLinux = existsSync('/proc/self/fd');

@@ -8,19 +8,12 @@ import { FakeClock } from '../unit/ledger/fake-clock.ts';
 import { onBothEngines } from './engines.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { attempt, book, granted, reopenLedger, request, sent, START_MS } from './ledger-fixture.ts';
+import { until } from '../support/until.ts';
 
 const RETRY_MS = 10_000;
 
 function isUnavailable(error: unknown): boolean {
   return error instanceof StoreUnavailableError;
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const endMs = performance.now() + 20_000;
-  while (!isTrue()) {
-    assert.ok(performance.now() < endMs, 'waited in vain');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 onBothEngines('ledger, outages', (database) => {

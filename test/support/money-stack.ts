@@ -14,7 +14,7 @@ import { readConfig } from '../../src/config/load-config.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { auditMoney, readLedger, undecided, type LedgerView, type MoneyAudit } from './money-audit.ts';
-import { until } from './stack.ts';
+import { until } from './until.ts';
 
 export interface MoneyStackOptions {
   accounts?: readonly Omit<SimulatedAccount, 'email' | 'password'>[];

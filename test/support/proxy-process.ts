@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import type { SimulatedAccount, Simulator } from '../../simulator/simulator.ts';
 import { call } from './http-client.ts';
-import { until } from './stack.ts';
+import { until } from './until.ts';
 
 export interface ProxyProcess {
   pid: number;

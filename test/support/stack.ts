@@ -14,6 +14,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { openLog } from '../../src/telemetry/log.ts';
 import { call, type Answer, type CallOptions } from './http-client.ts';
+import { until } from './until.ts';
 
 export interface StackOptions {
   /** How many accounts the simulator and the proxy have. */
@@ -122,15 +123,6 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   if (!options.isUnready)
     await until(() => service.pool.accounts.every((account) => account.availability('image').state === 'ready'));
   return stack;
-}
-
-/** Waits for a condition; fails after ten seconds. */
-export async function until(condition: () => boolean, limitMs = 30_000): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  while (!condition()) {
-    if (performance.now() > endMs) throw new Error(`what was waited for did not come: ${condition.toString()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 export interface GenerationOptions {

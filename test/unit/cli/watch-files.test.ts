@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { FileWatch } from '../../../src/cli/watch-files.ts';
-import { until } from '../../support/stack.ts';
+import { until } from '../../support/until.ts';
 
 const POLL_MS = 20;
 const SETTLE_MS = 60;

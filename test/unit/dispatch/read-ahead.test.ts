@@ -9,6 +9,7 @@ import * as fc from 'fast-check';
 import { ReadAhead } from '../../../src/dispatch/read-ahead.ts';
 import { Budget } from '../../../src/lib/budget.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { until } from '../../support/until.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'read-ahead-test-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -52,14 +53,6 @@ async function readAll(readAhead: ReadAhead): Promise<Buffer> {
 
 function openFiles(): number {
   return readdirSync('/proc/self/fd').length;
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const endMs = performance.now() + 5000;
-  while (!condition()) {
-    assert.ok(performance.now() < endMs, what);
-    await settle(1);
-  }
 }
 
 type Disk = 'good' | 'full' | 'short' | 'stuck';
@@ -170,7 +163,7 @@ test('back-pressure, bytes that still come after the pause was asked for do not 
   const all = setUp({ memoryBytes: 0 });
   const gates: (() => void)[] = [];
   const openGate = async () => {
-    await until(() => gates.length === 1, 'a write waits');
+    await until(() => gates.length === 1);
     gates.shift()!();
   };
   await withDisk(
@@ -178,14 +171,14 @@ test('back-pressure, bytes that still come after the pause was asked for do not 
     async () => {
       for (let n = 0; n < 3; n += 1) assert.equal(all.readAhead.push(bytesAt(n * 200 * KIB, 200 * KIB)), n < 2);
       await openGate();
-      await until(() => gates.length === 1, 'the second write waits');
+      await until(() => gates.length === 1);
       // 400 KiB are left: below the limit for a pause, but above the one for its end.
       assert.equal(all.rooms, 0);
       all.readAhead.push(bytesAt(600 * KIB, 10));
       for (let n = 0; n < 3; n += 1) await openGate();
     },
   );
-  await until(() => all.rooms === 1, 'the pause was ended');
+  await until(() => all.rooms === 1);
   all.readAhead.end();
   assert.deepEqual(await readAll(all.readAhead), bytesAt(0, 600 * KIB + 10));
   await all.readAhead.close();
@@ -198,7 +191,7 @@ test('disk, one that cannot be written makes NovelAI wait for the client, and no
     const all = setUp({ memoryBytes: 100, ...setting });
     let pushed = 0;
     // How soon the fault shows is the disk's business.
-    await until(() => !all.readAhead.push(bytesAt((pushed += 1) * 100 - 100, 100)), 'a pause is asked for');
+    await until(() => !all.readAhead.push(bytesAt((pushed += 1) * 100 - 100, 100)));
     const read: Buffer[] = [];
     while (read.length < pushed) {
       assert.equal(all.rooms, 0);
@@ -270,7 +263,7 @@ test('discard, at any moment frees memory, disk and file, ends the pause and dro
     assert.equal(all.readAhead.push(bytesAt(0, 10)), true);
     await reading;
     assert.equal(await all.readAhead.next(), undefined);
-    await until(() => all.memory.used + all.disk.used === 0 && openFiles() <= before, `after ${ticks}`);
+    await until(() => all.memory.used + all.disk.used === 0 && openFiles() <= before);
     assert.ok(all.rooms === 1 || ticks > 3, 'who was paused may go on');
     all.readAhead.discard();
     await all.readAhead.close();

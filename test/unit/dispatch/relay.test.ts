@@ -13,6 +13,7 @@ import { passedHeaders, Relay } from '../../../src/dispatch/relay.ts';
 import { Budget } from '../../../src/lib/budget.ts';
 import { settle } from '../../support/fake-clock.ts';
 import { FakeSink } from '../../support/fake-sink.ts';
+import { until } from '../../support/until.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'relay-test-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -42,12 +43,6 @@ function recordingTap() {
     end: (isWhole) => seen.push(isWhole ? 'whole' : 'broken'),
   };
   return { seen, tap };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + 5000;
-  while (!condition() && performance.now() < endMs) await settle(1);
-  assert.ok(condition(), condition.toString());
 }
 
 test('relay, a client that keeps up gets every chunk as it comes, and nothing is stored', async () => {
