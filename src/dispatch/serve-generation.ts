@@ -1,5 +1,6 @@
 // The way of a request, read top to bottom: admit, wait for an account, send, relay, settle.
 import { ProxyError } from '../lib/proxy-error.ts';
+import { twoTurns } from '../lib/two-turns.ts';
 import type { Attempt } from './attempt.ts';
 import { refuse } from './conclude.ts';
 import type { GenerationRequest } from './generation-request.ts';
@@ -33,12 +34,6 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
   }
   settle(passage);
   return passage.record;
-}
-
-/** In the first turn of the event loop undici looks whether the connection is still good, and sends the next request on it. */
-async function twoTurns(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setImmediate(resolve));
 }
 
 /**

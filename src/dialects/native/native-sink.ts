@@ -1,15 +1,29 @@
 // A client's connection as a ReplySink, with errors in NovelAI's own form.
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { ReplyHeaders, ReplySink } from '../../dispatch/reply-sink.ts';
 import type { ProxyError } from '../../lib/proxy-error.ts';
+import { twoTurns } from '../../lib/two-turns.ts';
 import { ERROR_CONTENT_TYPE, errorBody } from '../../novelai/error-form.ts';
 
 const STREAM_TYPE = /^(text\/event-stream|application\/msgpack)/;
+/** What is written together; beyond it nothing is kept back. */
+const MOST_KEPT_BYTES = 256 * 1024;
 
+/**
+ * The events of a stream go out as they come, and so does what is large. The end of any other answer, with the little that comes
+ * last, is written two turns of the event loop later: a write wakes the client up, which takes longer than to hand the account
+ * on, and NovelAI's next request should not wait for it.
+ */
 export class NativeSink implements ReplySink {
   readonly #response: ServerResponse;
   readonly #onGone: (() => void)[] = [];
   #isGone = false;
+  #isStream = false;
+  /** Set while it keeps back what is written. */
+  #corked: Socket | undefined;
+  #keptBytes = 0;
+  #isEnding = false;
 
   constructor(response: ServerResponse) {
     this.#response = response;
@@ -31,7 +45,8 @@ export class NativeSink implements ReplySink {
   }
 
   head(status: number, headers: ReplyHeaders): void {
-    if (!STREAM_TYPE.test(String(headers['content-type']))) {
+    this.#isStream = STREAM_TYPE.test(String(headers['content-type']));
+    if (!this.#isStream) {
       this.#response.writeHead(status, headers);
       return;
     }
@@ -41,7 +56,13 @@ export class NativeSink implements ReplySink {
   }
 
   write(chunk: Buffer): boolean {
-    return this.#response.write(chunk);
+    this.#cork();
+    const hasRoom = this.#response.write(chunk);
+    if (!this.#corked) return hasRoom;
+    this.#keptBytes += chunk.length;
+    if (this.#keptBytes < MOST_KEPT_BYTES) return true;
+    this.#uncork();
+    return hasRoom;
   }
 
   onDrain(callback: () => void): void {
@@ -50,16 +71,42 @@ export class NativeSink implements ReplySink {
 
   end(callback: () => void): void {
     this.onGone(callback);
-    this.#response.end(callback);
+    if (this.#isStream) {
+      this.#response.end(callback);
+      return;
+    }
+    this.#cork();
+    this.#isEnding = true;
+    // Counted anew: the turns since the last bytes may be over before the connection to NovelAI is free.
+    void twoTurns().then(() => this.#response.end(callback));
   }
 
   cut(): void {
+    this.#uncork();
     this.#response.destroy();
   }
 
   refuse(error: ProxyError, headers: ReplyHeaders = {}): void {
     if (this.#response.headersSent) this.cut();
     else sendError(this.#response, error, headers);
+  }
+
+  #cork(): void {
+    const { socket } = this.#response;
+    // An answer whose turn on the connection has not come yet has no socket, and nothing to keep back.
+    if (this.#isStream || this.#corked || !socket) return;
+    this.#corked = socket;
+    this.#keptBytes = 0;
+    socket.cork();
+    void twoTurns().then(() => {
+      // The end writes it all.
+      if (!this.#isEnding) this.#uncork();
+    });
+  }
+
+  #uncork(): void {
+    this.#corked?.uncork();
+    this.#corked = undefined;
   }
 }
 
