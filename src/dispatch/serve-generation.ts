@@ -1,6 +1,6 @@
 // The way of a request, read top to bottom: admit, wait for an account, send, relay, settle.
 import { ProxyError } from '../lib/proxy-error.ts';
-import { twoTurns } from '../lib/two-turns.ts';
+import { afterTwoTurns } from '../lib/two-turns.ts';
 import type { Attempt } from './attempt.ts';
 import { refuse } from './conclude.ts';
 import type { GenerationRequest } from './generation-request.ts';
@@ -27,7 +27,7 @@ export async function serveGeneration(request: GenerationRequest, deps: Dispatch
     // NovelAI is done with it; the client may still be reading what was read ahead.
     lease.release({ isUsed: last.sentMs !== undefined });
     // The account's next request goes first: that one stands between NovelAI and its work, this one only between answer and log.
-    await twoTurns();
+    await new Promise<void>(afterTwoTurns);
     await watchedConclude(passage, last);
   } catch (error) {
     refuse(passage, error);

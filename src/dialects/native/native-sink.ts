@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ReplyHeaders, ReplySink } from '../../dispatch/reply-sink.ts';
 import type { ProxyError } from '../../lib/proxy-error.ts';
-import { twoTurns } from '../../lib/two-turns.ts';
+import { afterTwoTurns } from '../../lib/two-turns.ts';
 import { ERROR_CONTENT_TYPE, errorBody } from '../../novelai/error-form.ts';
 
 const STREAM_TYPE = /^(text\/event-stream|application\/msgpack)/;
@@ -78,7 +78,7 @@ export class NativeSink implements ReplySink {
     this.#cork();
     this.#isEnding = true;
     // Counted anew: the turns since the last bytes may be over before the connection to NovelAI is free.
-    void twoTurns().then(() => this.#response.end(callback));
+    afterTwoTurns(() => this.#response.end(callback));
   }
 
   cut(): void {
@@ -98,7 +98,7 @@ export class NativeSink implements ReplySink {
     this.#corked = socket;
     this.#keptBytes = 0;
     socket.cork();
-    void twoTurns().then(() => {
+    afterTwoTurns(() => {
       // The end writes it all.
       if (!this.#isEnding) this.#uncork();
     });
