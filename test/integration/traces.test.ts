@@ -11,6 +11,8 @@ import { startTraceCollector, type CollectedSpan } from '../support/trace-collec
 
 const PROMPT = 'a-made-up-prompt-that-no-trace-may-hold';
 const TRACE_ID = '0af7651916cd43dd8448eb211c80319c';
+/** OpenTelemetry takes the start of a span from a clock of whole milliseconds, and reckons its end from that. */
+const PRECISION_NS = 1_000_000n;
 const PARENT = `00-${TRACE_ID}-b7ad6b7169203331-01`;
 
 /** OpenTelemetry's modules, as they are asked for. */
@@ -102,7 +104,8 @@ test('a generation, its steps are one trace, each inside the one it belongs to, 
   let atLeast = request.start;
   for (const step of steps) {
     assert.equal(step.parentSpanId, request.spanId, step.name);
-    assert.ok(step.start >= atLeast && step.end <= request.end, `${step.name} in its place`);
+    assert.ok(step.start + PRECISION_NS > atLeast, `${step.name} begins after the one before`);
+    assert.ok(step.end - PRECISION_NS < request.end, `${step.name} ends within the request`);
     atLeast = step.end;
   }
   const upstream = steps[2] as CollectedSpan;
