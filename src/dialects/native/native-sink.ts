@@ -93,8 +93,9 @@ export class NativeSink implements ReplySink {
 
   #cork(): void {
     const { socket } = this.#response;
-    // An answer whose turn on the connection has not come yet has no socket, and nothing to keep back.
-    if (this.#isStream || this.#corked || !socket) return;
+    if (this.#isStream || this.#corked) return;
+    // An answer whose turn on the connection has not come yet has no socket; one whose client is slow waits for that anyway.
+    if (!socket || socket.writableLength > 0) return;
     this.#corked = socket;
     this.#keptBytes = 0;
     socket.cork();
