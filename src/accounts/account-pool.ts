@@ -34,11 +34,12 @@ export class AccountPool {
 
   /**
    * Whether `account` is one of those that may run work of this class: able to pay, and none cheaper. So work that is free on
-   * an Opus account never spends another account's Anlas, while that Opus account is there at all.
+   * an Opus account never spends another account's Anlas, while that Opus account is there at all. `leastAnlas` is the
+   * {@link cheapest} price, for those who ask about many accounts.
    */
-  mayServe(account: Account, work: WorkClass): boolean {
+  mayServe(account: Account, work: WorkClass, leastAnlas = this.cheapest(work)): boolean {
     const price = account.balance.priceOf(work);
-    return price !== undefined && price <= (this.cheapest(work) ?? price);
+    return price !== undefined && price <= (leastAnlas ?? price);
   }
 
   /** The least that work of this class costs on an account that is there and can pay it, in Anlas; undefined when none can. */

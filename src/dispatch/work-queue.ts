@@ -60,6 +60,8 @@ export class WorkQueue {
   readonly #schedulers: Readonly<Record<SlotKind, FairScheduler>>;
   readonly #slots = new Map<string, Slot>();
   readonly #classes = new Map<string, WorkClass>();
+  /** The cheapest account's price for each class, in Anlas, until an account changes: each account is compared with it. */
+  readonly #leastAnlas = new Map<string, number | undefined>();
   readonly #waiters = new Map<string, Waiter>();
   readonly #waitingByClient = new Map<string, Set<GenerationRequest>>();
   readonly #waitingClasses = new Map<string, WaitingClass>();
@@ -109,10 +111,7 @@ export class WorkQueue {
         this.#slots.set(slotId, { slotId, account, kind, index });
         this.#schedulers[kind].addSlot(slotId, {
           capability: account.balance.anlas ?? 0,
-          canServe: (classKey) => {
-            const work = this.#classes.get(classKey);
-            return work !== undefined && this.#pool.mayServe(account, work);
-          },
+          canServe: (classKey) => this.#mayServe(account, classKey),
         });
       }
     this.onAccountChange(account);
@@ -126,6 +125,7 @@ export class WorkQueue {
         this.#slots.delete(slotId);
         this.#schedulers[slot.kind].removeSlot(slotId);
       }
+    this.#leastAnlas.clear();
     this.#dispatchAll();
     this.#reviewWaiters();
   }
@@ -142,6 +142,7 @@ export class WorkQueue {
       });
     }
     // Which account is the cheapest able one depends on all of them.
+    this.#leastAnlas.clear();
     for (const kind of SLOT_KINDS) this.#schedulers[kind].invalidateEligibility();
     this.#dispatchAll();
     this.#reviewWaiters();
@@ -331,6 +332,13 @@ export class WorkQueue {
 
   #dispatchAll(): void {
     for (const kind of SLOT_KINDS) this.#schedulers[kind].dispatch();
+  }
+
+  #mayServe(account: Account, classKey: string): boolean {
+    const work = this.#classes.get(classKey);
+    if (!work) return false;
+    if (!this.#leastAnlas.has(classKey)) this.#leastAnlas.set(classKey, this.#pool.cheapest(work));
+    return this.#pool.mayServe(account, work, this.#leastAnlas.get(classKey));
   }
 
   #learnClass(work: WorkClass): void {
