@@ -26,8 +26,8 @@ const LATENCY_MS = 1000;
 const FAULT_SHARE = 0.02;
 const LOAD_SHARE = 0.8;
 const PER_SECOND = (LOAD_SHARE * ACCOUNTS * 1000) / LATENCY_MS;
-/** Of the run, before figures count: code is compiled and buffers find their size. */
-const WARM_UP_SHARE = 0.25;
+/** Of the run, before figures count: code is compiled and buffers find their size, which takes some twelve minutes. */
+const WARM_UP_SHARE = 0.5;
 const MOST_GROWTH_MB_PER_HOUR = 1;
 /** What comes and goes in seconds hides any growth in a shorter run. */
 const LEAST_MINUTES_TO_JUDGE = 10;
