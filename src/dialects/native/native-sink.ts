@@ -7,8 +7,6 @@ import { afterTwoTurns } from '../../lib/two-turns.ts';
 import { ERROR_CONTENT_TYPE, errorBody } from '../../novelai/error-form.ts';
 
 const STREAM_TYPE = /^(text\/event-stream|application\/msgpack)/;
-/** What is written together; beyond it nothing is kept back. */
-const MOST_KEPT_BYTES = 256 * 1024;
 
 /**
  * The events of a stream go out as they come, and so does what is large. The end of any other answer, with the little that comes
@@ -22,7 +20,6 @@ export class NativeSink implements ReplySink {
   #isStream = false;
   /** Set while it keeps back what is written. */
   #corked: Socket | undefined;
-  #keptBytes = 0;
   #isEnding = false;
 
   constructor(response: ServerResponse) {
@@ -58,10 +55,8 @@ export class NativeSink implements ReplySink {
   write(chunk: Buffer): boolean {
     this.#cork();
     const hasRoom = this.#response.write(chunk);
-    if (!this.#corked) return hasRoom;
-    this.#keptBytes += chunk.length;
-    if (this.#keptBytes < MOST_KEPT_BYTES) return true;
-    this.#uncork();
+    // Kept back beyond what a connection buffers anyway, it would have to be held for every slow client.
+    if (!hasRoom) this.#uncork();
     return hasRoom;
   }
 
@@ -97,7 +92,6 @@ export class NativeSink implements ReplySink {
     // An answer whose turn on the connection has not come yet has no socket; one whose client is slow waits for that anyway.
     if (!socket || socket.writableLength > 0) return;
     this.#corked = socket;
-    this.#keptBytes = 0;
     socket.cork();
     afterTwoTurns(() => {
       // The end writes it all.
