@@ -1,12 +1,12 @@
 // Whose fault an "Internal Server Error" is: NovelAI answers 500 to many requests that are wrong in themselves (contract section 5).
-import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
 /** What of a request tells it from others, as far as blame goes. */
 export interface BlamedRequest {
   /** Equal for requests of one client for the same kind of work: what succeeds for one should succeed for all. */
   shape: string;
-  body: Buffer | null;
+  /** Of its body. */
+  digest: string;
 }
 
 const SUCCESS_MEMORY_MS = 60_000;
@@ -28,17 +28,14 @@ export class FaultBlame {
     this.#nowMs = nowMs;
   }
 
-  onSuccess({ shape }: BlamedRequest, account: string): void {
+  onSuccess(shape: BlamedRequest['shape'], account: string): void {
     const accounts = this.#successes.get(shape);
     if (accounts) accounts.set(account, this.#nowMs());
     else this.#successes.set(shape, new Map([[account, this.#nowMs()]]));
   }
 
   /** Whether a 500 on `account` is the request's own fault, as far as can be told. */
-  isRequestsFault({ shape, body }: BlamedRequest, account: string): boolean {
-    const digest = createHash('sha256')
-      .update(body ?? shape)
-      .digest('base64');
+  isRequestsFault({ shape, digest }: BlamedRequest, account: string): boolean {
     const failedOn = this.#failures.get(digest);
     if (failedOn === undefined) this.#failures.set(digest, account);
     if (failedOn !== undefined && failedOn !== account) return true;

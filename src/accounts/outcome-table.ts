@@ -48,6 +48,6 @@ export function ruleOnAnswer({ status, isHtml }: AnswerHead): Ruling {
 
 /** Rules on an exchange that broke. Only a failure before anything was sent is proof that nothing was charged. */
 export function ruleOnFailure({ kind, wasSent }: ExchangeFailure): Ruling {
-  if (kind === 'aborted') return { account: 'untouched', action: 'fail' };
+  if (kind === 'aborted' || kind === 'body_lost') return { account: 'untouched', action: 'fail' };
   return wasSent ? { account: 'suspect', action: 'fail' } : { account: 'unreached', action: 'other_host' };
 }

@@ -29,6 +29,7 @@ const FAILURE_ADVICE: Readonly<Record<FailureKind, string>> = {
   idle_timeout: 'It stopped in the middle of its answer: try again in some minutes.',
   total_timeout: 'It did not answer in time: try again in some minutes.',
   reset: 'The connection broke: look for a firewall or a proxy in between.',
+  body_lost: 'The request could not be read on this side.',
   aborted: 'The answer was cut off.',
 };
 

@@ -1,6 +1,8 @@
 // One attempt on one account: sends, passes the answer on as it comes, and applies to the account what the answer says of it.
+import { createHash } from 'node:crypto';
 import type { AccountEffect } from '../accounts/outcome-table.ts';
 import { afterPatiently } from '../lib/patient-timer.ts';
+import type { RelayedRequest } from './generation-request.ts';
 import { ownHeaders, type Passage } from './passage.ts';
 import { passedHeaders, Relay } from './relay.ts';
 import { send, type SendResult } from './send.ts';
@@ -20,7 +22,7 @@ const NOTICE_MS = 500;
 export async function attempt(passage: Passage, lease: Lease, token: string): Promise<Attempt> {
   const { request, deps, record } = passage;
   const { account } = lease;
-  const body = (await request.body?.forSending()) ?? null;
+  const body = request.body?.forSending() ?? null;
   const relay = new Relay(request.sink, deps.readAhead, request.tap);
   let stopDrain: () => void = () => undefined;
   let hasEnded = false;
@@ -60,19 +62,16 @@ export async function attempt(passage: Passage, lease: Lease, token: string): Pr
   );
   hasEnded = true;
   stopDrain();
-  applyToAccount(passage, lease, { ...result, body });
+  applyToAccount(passage, lease, result, await effectOn(account.name, passage, result));
   request.body?.putBack();
   return { ...result, relay };
 }
 
-/** How a send went, and what was sent. */
-type Sent = SendResult & { body: Buffer | null };
-
-function applyToAccount(passage: Passage, { account, kind }: Lease, result: Sent): void {
+function applyToAccount(passage: Passage, { account, kind }: Lease, result: SendResult, effect: AccountEffect): void {
   const { request, deps, record } = passage;
   const { ruling, failure, sentMs, endedMs, headers } = result;
   const isEndUnseen = failure?.wasSent === true && ruling.action === 'fail' && sentMs !== undefined;
-  account.apply(effectOn(account.name, passage, result), {
+  account.apply(effect, {
     kind,
     work: request.work,
     retryAfterMs: readRetryAfterMs(headers?.['retry-after']),
@@ -91,18 +90,25 @@ function applyToAccount(passage: Passage, { account, kind }: Lease, result: Sent
 }
 
 /** What the answer says of the account, once it is clear whose fault a 500 is. */
-function effectOn(
+async function effectOn(
   accountName: string,
   { request, deps }: Passage,
-  { ruling, failure, status, isHtml, body }: Sent,
-): AccountEffect {
+  { ruling, failure, status, isHtml }: SendResult,
+): Promise<AccountEffect> {
   const { client, endpointId, facts } = request;
   const { model, action, tool, widthPx, heightPx, outline } = facts;
   const shape = [client.name, endpointId, model, action, tool, widthPx, heightPx, outline].join('|');
-  const blamed = { shape, body };
-  if (ruling.account === 'success' && !failure) deps.blame.onSuccess(blamed, accountName);
-  const isInternalError = status === 500 && !isHtml && !failure;
-  return isInternalError && deps.blame.isRequestsFault(blamed, accountName) ? 'untouched' : ruling.account;
+  if (ruling.account === 'success' && !failure) deps.blame.onSuccess(shape, accountName);
+  if (status !== 500 || isHtml || failure) return ruling.account;
+  const digest = await digestOf(request);
+  return deps.blame.isRequestsFault({ shape, digest }, accountName) ? 'untouched' : ruling.account;
+}
+
+/** Equal for equal bodies; of a request without one, what it asks for. */
+async function digestOf({ method, path, body }: RelayedRequest): Promise<string> {
+  const hash = createHash('sha256');
+  await body?.look((bytes) => void hash.update(bytes));
+  return (body ? hash : hash.update(`${method} ${path}`)).digest('base64');
 }
 
 /** Reads `Retry-After` in seconds; the date form is not used by NovelAI. */

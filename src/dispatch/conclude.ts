@@ -65,6 +65,7 @@ function outcomeOfAnswer(passage: Passage<RelayedRequest>, status: number, { has
 function outcomeOfFailure(passage: Passage<RelayedRequest>, failure: ExchangeFailure | undefined): Outcome {
   // The client left while a connection was still being made.
   if (failure?.kind === 'aborted' && !failure.wasSent) return 'cancelled_queued';
+  if (failure?.kind === 'body_lost') return 'failed_gateway';
   return failure?.wasSent && mayHaveCost(passage) ? 'unknown' : 'failed_upstream_free';
 }
 
@@ -100,6 +101,8 @@ function failureError(failure: ExchangeFailure | undefined): ProxyError {
       return new ProxyError('upstream_timeout');
     case 'aborted':
       return new ProxyError('client_left');
+    case 'body_lost':
+      return new ProxyError('proxy_internal');
     case 'refused':
     case 'dns':
     case 'tls':

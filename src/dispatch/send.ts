@@ -51,8 +51,7 @@ export interface SendResult {
 export interface SendOptions {
   account: Account;
   token: string;
-  /** The request's body, in memory. */
-  body: Buffer | null;
+  body: ExchangeRequest['body'];
   receiver: AnswerReceiver;
   onSent: () => void;
   /** Called as each exchange starts, so that the caller can abort or resume it. */

@@ -9,6 +9,7 @@ export type FailureKind =
   | 'idle_timeout'
   | 'total_timeout'
   | 'reset' // the connection broke, or the answer was no HTTP
+  | 'body_lost' // the rest of the body could not be read on this side: NovelAI never had the whole request
   | 'aborted'; // ended from this side
 
 export interface ExchangeFailure {
@@ -34,6 +35,14 @@ export class ExchangeAborted extends Error {
   }
 }
 
+/** The rest of a request's body cannot be read any more. */
+export class BodyLost extends Error {
+  constructor(cause: unknown) {
+    super('the rest of the request body cannot be read', { cause });
+    this.name = 'BodyLost';
+  }
+}
+
 const KIND_BY_CODE: Readonly<Record<string, FailureKind>> = {
   ECONNREFUSED: 'refused',
   EHOSTUNREACH: 'refused',
@@ -53,6 +62,7 @@ export function classifyFailure(
   { wasSent, hasHead }: { wasSent: boolean; hasHead: boolean },
 ): ExchangeFailure {
   if (error instanceof ExchangeAborted) return { kind: error.kind, wasSent, hasHead, code: error.kind };
+  if (error instanceof BodyLost) return { kind: 'body_lost', wasSent, hasHead, code: errorCode(error.cause) };
   const code = errorCode(error);
   const kind = KIND_BY_CODE[code] ?? (TLS_CODE.test(code) ? 'tls' : wasSent ? 'reset' : 'refused');
   return { kind: wasSent && kind !== 'reset' ? 'reset' : kind, wasSent, hasHead, code };

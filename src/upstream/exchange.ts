@@ -5,6 +5,11 @@ import type { Clock } from '../lib/clock.ts';
 import { afterPatiently } from '../lib/patient-timer.ts';
 import { classifyFailure, ExchangeAborted, type ExchangeFailure } from './exchange-failure.ts';
 
+/** A body that is not in memory as a whole: read as it is sent, anew each time it is iterated. */
+export interface BodyPieces extends AsyncIterable<Buffer> {
+  readonly sizeBytes: number;
+}
+
 export interface ExchangeRequest {
   dispatcher: Dispatcher;
   /** Base URL of the upstream endpoint, such as `https://image.novelai.net`. */
@@ -13,7 +18,7 @@ export interface ExchangeRequest {
   path: string;
   method: string;
   headers: Record<string, string>;
-  body: Buffer | null;
+  body: Buffer | BodyPieces | null;
   limits: {
     /** Until the request goes to a connection; the dispatcher's own limit where this is absent. */
     connectMs?: number;
@@ -99,8 +104,9 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
         origin: request.baseUrl,
         path: request.path,
         method: request.method,
-        headers: request.headers,
-        body: request.body,
+        headers: withLength(request),
+        // Undici documents iterables here, while its types know only streams.
+        body: request.body as Buffer | null,
         // Our own timers tell the limits apart and run on our clock.
         headersTimeout: 0,
         bodyTimeout: 0,
@@ -156,6 +162,11 @@ export function startExchange(request: ExchangeRequest, observer: ExchangeObserv
       controller?.resume();
     },
   };
+}
+
+/** Without a length, undici sends pieces in chunks, which NovelAI's edge need not take. */
+function withLength({ headers, body }: ExchangeRequest): Record<string, string> {
+  return body && 'sizeBytes' in body ? { ...headers, 'content-length': String(body.sizeBytes) } : headers;
 }
 
 /**

@@ -1,7 +1,9 @@
-// A request's body, exactly as it is to be sent: in memory, and in a file while the request waits.
+// A request's body, exactly as it is to be sent: in memory, or in a file once the request has waited.
+import type { BodyPieces } from '../../upstream/exchange.ts';
 import { type BodyRoom, SMALL_BODY_BYTES } from './body-room.ts';
 import { freeBuffer } from './free-buffer.ts';
 import { SpoolFile } from './spool-file.ts';
+import { SpoolPieces } from './spool-pieces.ts';
 
 export interface HeldBodyOptions {
   room: BodyRoom;
@@ -10,8 +12,8 @@ export interface HeldBodyOptions {
 }
 
 /**
- * At any time it is in memory, in the file, or in both. `rest` makes it leave memory, as soon as the file has it; `forSending` brings
- * it back. Where the disk fails it stays in memory.
+ * At any time it is in memory, in the file, or in both. `rest` makes it leave memory, as soon as the file has it, and it is sent from
+ * there. Where the disk fails it stays in memory.
  */
 export class HeldBody {
   readonly sizeBytes: number;
@@ -51,14 +53,17 @@ export class HeldBody {
     return this.#bytes !== undefined;
   }
 
-  /** Gives the bytes to be sent, and keeps them in memory until `rest` or `release`. @throws {Error} when the disk fails. */
-  async forSending(): Promise<Buffer> {
+  /**
+   * Gives what is to be sent, the very bytes where they are in memory, and keeps it as it is until `putBack`, `rest` or `release`.
+   * @throws {Error} when the request has ended.
+   */
+  forSending(): Buffer | BodyPieces {
+    if (!this.#bytes) return new SpoolPieces(this.#openFile());
     this.#isInUse = true;
-    const bytes = (this.#bytes ??= await this.#read());
     this.#isSent = true;
     // As many are sent at once as there are accounts: that is its own limit.
     this.#giveMemoryBack();
-    return bytes;
+    return this.#bytes;
   }
 
   /** It was sent: it leaves memory if a file has it. */
@@ -81,7 +86,7 @@ export class HeldBody {
       }
     }
     return this.#room.looking.within(this.sizeBytes, async () => {
-      const bytes = await this.#read();
+      const bytes = await this.#openFile().read();
       try {
         return await look(bytes);
       } finally {
@@ -108,9 +113,9 @@ export class HeldBody {
     await this.#file?.close();
   }
 
-  async #read(): Promise<Buffer> {
-    if (!this.#file) throw new Error('the body is gone: its request has ended');
-    return this.#file.read();
+  #openFile(): SpoolFile {
+    if (!this.#file || this.#isReleased) throw new Error('the body is gone: its request has ended');
+    return this.#file;
   }
 
   async #write(): Promise<void> {

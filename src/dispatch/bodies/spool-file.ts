@@ -36,15 +36,21 @@ export class SpoolFile {
   }
 
   /** Gives everything in it, in memory of its own. @throws {Error} when the disk does not give it back. */
-  read(): Promise<Buffer> {
+  async read(): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafeSlow(this.#sizeBytes);
+    await this.readInto(bytes, 0);
+    return bytes;
+  }
+
+  /** Fills `bytes` with what is in it from `position` on. @throws {Error} when the disk does not give it back. */
+  readInto(bytes: Buffer, position: number): Promise<void> {
     return this.#next(async () => {
-      const bytes = Buffer.allocUnsafeSlow(this.#sizeBytes);
       for (let doneBytes = 0; doneBytes < bytes.length;) {
-        const { bytesRead } = await this.#handle.read(bytes, doneBytes, bytes.length - doneBytes, doneBytes);
+        const leftBytes = bytes.length - doneBytes;
+        const { bytesRead } = await this.#handle.read(bytes, doneBytes, leftBytes, position + doneBytes);
         if (bytesRead === 0) throw new Error('the spool file ended before its time');
         doneBytes += bytesRead;
       }
-      return bytes;
     });
   }
 

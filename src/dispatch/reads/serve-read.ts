@@ -86,7 +86,7 @@ function canBeSentAgain({ failure }: Attempt, { request }: Passage<RelayedReques
 
 async function attemptRead(passage: Passage<RelayedRequest>, { account, token }: ReadTurn): Promise<Attempt> {
   const { request, deps, record } = passage;
-  const body = (await request.body?.forSending()) ?? null;
+  const body = request.body?.forSending() ?? null;
   const relay = new Relay(request.sink, deps.readAhead, request.tap);
   record.account = account.name;
   const result = await send(

@@ -216,7 +216,7 @@ test('429, waits for the account in its old place, ahead of those that came late
   assert.equal(generations(novelai).length, 0);
   await all.clock.advance(3001);
   await settle(6);
-  assert.equal(generations(novelai)[0]!.body, await first.request.body!.forSending());
+  assert.equal(generations(novelai)[0]!.body, first.request.body!.forSending());
   await generations(novelai)[0]!.answer(PICTURE);
   await settle(6);
   await generations(novelai)[0]!.answer(PICTURE);
