@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load-config.ts';
 import { openLog, type LogHandle } from '../telemetry/log.ts';
 import { exitWith } from './fail.ts';
+import { freeMemoryWhenIdle } from './idle-memory.ts';
 import { ConfigReloader } from './reload.ts';
 import type { CreateService, Service } from './service.ts';
 
@@ -34,6 +35,7 @@ async function serve(createService: CreateService): Promise<void> {
     const address = await service.start();
     log.info({ address, accounts: config.accounts.length, clients: config.clients.length }, 'listening');
 
+    freeMemoryWhenIdle({ service });
     const reloader = new ConfigReloader({
       log,
       apply(next) {

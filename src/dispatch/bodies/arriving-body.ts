@@ -15,7 +15,7 @@ export class ArrivingBody {
   #pieces: Buffer[] = [];
   #memory: Buffer | undefined;
   #sizeBytes = 0;
-  /** Of `room.arriving`. */
+  /** Of `room.memory`. */
   #takenBytes = 0;
   #file: SpoolFile | undefined;
   #isFileBroken = false;
@@ -48,7 +48,7 @@ export class ArrivingBody {
   /** Everything has come. */
   async end(): Promise<HeldBody> {
     await this.#writing;
-    const options = { room: this.#room, arrivingBytes: this.#takenBytes };
+    const options = { room: this.#room, memoryBytes: this.#takenBytes };
     if (this.#file) return HeldBody.inFile(this.#file, options);
     if (this.#memory) return HeldBody.of(trimmed(this.#memory, this.#sizeBytes), options);
     const [only] = this.#pieces;
@@ -83,9 +83,9 @@ export class ArrivingBody {
   }
 
   #take(bytes: number): boolean {
-    const { arriving } = this.#room;
+    const { memory } = this.#room;
     // One that comes alone may be of any size.
-    if (!arriving.tryTake(bytes, { isForced: arriving.used === this.#takenBytes })) return false;
+    if (!memory.tryTake(bytes, { isForced: memory.used === this.#takenBytes })) return false;
     this.#takenBytes += bytes;
     return true;
   }
@@ -152,7 +152,7 @@ export class ArrivingBody {
     for (const piece of this.#pieces) freeBuffer(piece);
     this.#memory = undefined;
     this.#pieces = [];
-    this.#room.arriving.giveBack(this.#takenBytes);
+    this.#room.memory.giveBack(this.#takenBytes);
     this.#takenBytes = 0;
   }
 }

@@ -7,8 +7,8 @@ export interface BodyRoom {
   dir: string;
   /** Disk for all bodies together. */
   disk: Budget;
-  /** Memory for bodies that arrive, or were just sent; past it they go to files as they come. */
-  arriving: Budget;
+  /** Memory for all large bodies together, until their requests end; past it they go to files as they come. */
+  memory: Budget;
   /** Memory for a look into bodies that are in files. */
   looking: Gate;
 }
@@ -16,7 +16,7 @@ export interface BodyRoom {
 /** A body up to here stays in memory: a file would cost more than it spares. */
 export const SMALL_BODY_BYTES = 256 * 1024;
 
-const ARRIVING_BYTES = 12 * 1024 ** 2;
+const MEMORY_BYTES = 8 * 1024 ** 2;
 const LOOKING_BYTES = 4 * 1024 ** 2;
 /** A full queue of ordinary pictures. */
 const DISK_BYTES = 16 * 1024 ** 3;
@@ -25,7 +25,7 @@ export function newBodyRoom(dir: string): BodyRoom {
   return {
     dir,
     disk: new Budget(DISK_BYTES),
-    arriving: new Budget(ARRIVING_BYTES),
+    memory: new Budget(MEMORY_BYTES),
     looking: new Gate(LOOKING_BYTES),
   };
 }

@@ -7,8 +7,8 @@ import { SpoolPieces } from './spool-pieces.ts';
 
 export interface HeldBodyOptions {
   room: BodyRoom;
-  /** What of `room.arriving` is taken for it. */
-  arrivingBytes?: number;
+  /** What of `room.memory` is taken for it, as long as it is in memory. */
+  memoryBytes?: number;
 }
 
 /**
@@ -20,7 +20,7 @@ export class HeldBody {
   readonly #room: BodyRoom;
   #bytes: Buffer | undefined;
   #file: SpoolFile | undefined;
-  #arrivingBytes: number;
+  #memoryBytes: number;
   /** Whether it is in memory for somebody who does not wait. */
   #isInUse = true;
   /** Whether the bytes have been given out to be sent: the system may still read them, and only V8 knows when that ends. */
@@ -29,10 +29,10 @@ export class HeldBody {
   #isWriting = false;
   #isReleased = false;
 
-  private constructor(sizeBytes: number, { room, arrivingBytes = 0 }: HeldBodyOptions) {
+  private constructor(sizeBytes: number, { room, memoryBytes = 0 }: HeldBodyOptions) {
     this.sizeBytes = sizeBytes;
     this.#room = room;
-    this.#arrivingBytes = arrivingBytes;
+    this.#memoryBytes = memoryBytes;
   }
 
   /** Takes bytes over: nobody else may keep them. */
@@ -61,8 +61,6 @@ export class HeldBody {
     if (!this.#bytes) return new SpoolPieces(this.#openFile());
     this.#isInUse = true;
     this.#isSent = true;
-    // As many are sent at once as there are accounts: that is its own limit.
-    this.#giveMemoryBack();
     return this.#bytes;
   }
 
@@ -144,7 +142,7 @@ export class HeldBody {
   }
 
   #giveMemoryBack(): void {
-    this.#room.arriving.giveBack(this.#arrivingBytes);
-    this.#arrivingBytes = 0;
+    this.#room.memory.giveBack(this.#memoryBytes);
+    this.#memoryBytes = 0;
   }
 }

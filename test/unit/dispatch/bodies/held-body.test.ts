@@ -14,13 +14,13 @@ import { Gate } from '../../../../src/lib/gate.ts';
 
 const KIB = 1024;
 
-function newRoom(context: TestContext, { diskBytes = 1e9, arrivingBytes = 1e9 } = {}): BodyRoom {
+function newRoom(context: TestContext, { diskBytes = 1e9, memoryBytes = 1e9 } = {}): BodyRoom {
   const dir = mkdtempSync(join(tmpdir(), 'bodies-'));
   context.after(() => rmSync(dir, { recursive: true }));
   return {
     dir,
     disk: new Budget(diskBytes),
-    arriving: new Budget(arrivingBytes),
+    memory: new Budget(memoryBytes),
     looking: new Gate(KIB * KIB),
   };
 }
@@ -61,10 +61,10 @@ test('arriving body, any pieces: whole, in memory or past it in a file, and at i
       fc.constantFrom(0, 300 * KIB, 1e9),
       fc.constantFrom(0, 400 * KIB, 1e9),
       fc.boolean(),
-      async (sizes, arrivingBytes, diskBytes, isAnnounced) => {
-        const room = newRoom(context, { arrivingBytes, diskBytes });
+      async (sizes, memoryBytes, diskBytes, isAnnounced) => {
+        const room = newRoom(context, { memoryBytes, diskBytes });
         // Another one holds some memory, so that this one is not alone.
-        room.arriving.tryTake(1, { isForced: true });
+        room.memory.tryTake(1, { isForced: true });
         const pieces = sizes.map((size, index) => made(size).fill(index + 1, 0, 1));
         const sent = Buffer.concat(pieces);
         const body = await arrive(room, pieces, isAnnounced ? sent.length : undefined);
@@ -73,7 +73,7 @@ test('arriving body, any pieces: whole, in memory or past it in a file, and at i
         assert.ok((await copyOf(body)).equals(sent));
         assert.ok((await sentOf(body)).equals(sent));
         await body.release();
-        assert.deepEqual([room.disk.used, room.arriving.used, readdirSync(room.dir)], [0, 1, []]);
+        assert.deepEqual([room.disk.used, room.memory.used, readdirSync(room.dir)], [0, 1, []]);
       },
     ),
     { numRuns: 60 },
@@ -82,22 +82,22 @@ test('arriving body, any pieces: whole, in memory or past it in a file, and at i
 });
 
 test('arriving body, one that comes alone stays in memory whatever its size; a second one does not', async (context) => {
-  const room = newRoom(context, { arrivingBytes: 100 * KIB });
+  const room = newRoom(context, { memoryBytes: 100 * KIB });
   const alone = await arrive(room, [made(900 * KIB)]);
   assert.equal(alone.isInMemory, true);
   const second = await arrive(room, [made(900 * KIB)]);
   assert.equal(second.isInMemory, false);
   await Promise.all([alone.release(), second.release()]);
-  assert.deepEqual([room.disk.used, room.arriving.used], [0, 0]);
+  assert.deepEqual([room.disk.used, room.memory.used], [0, 0]);
 });
 
 test('arriving body, takes no more memory than twice what has come, whatever is announced', async (context) => {
   const room = newRoom(context);
   const arriving = new ArrivingBody(room, 30e6);
   await arriving.add(made(300 * KIB));
-  assert.ok(room.arriving.used > 0 && room.arriving.used <= 600 * KIB, `${room.arriving.used}`);
+  assert.ok(room.memory.used > 0 && room.memory.used <= 600 * KIB, `${room.memory.used}`);
   await arriving.discard();
-  assert.equal(room.arriving.used, 0);
+  assert.equal(room.memory.used, 0);
 });
 
 test('held body, a large one leaves memory when it waits, and is sent from its file as often as is wanted', async (context) => {
@@ -107,7 +107,7 @@ test('held body, a large one leaves memory when it waits, and is sent from its f
   for (let send = 0; send < 3; send += 1) {
     await wait(body);
     assert.equal(body.isInMemory, false);
-    assert.equal(room.arriving.used, 0);
+    assert.equal(room.memory.used, 0);
     assert.ok((await copyOf(body)).equals(sent));
     assert.equal(body.isInMemory, false);
     assert.ok((await sentOf(body)).equals(sent));
@@ -151,7 +151,7 @@ test('held body, released while it is being written gives the disk back', async 
   body.rest();
   await body.release();
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.deepEqual([room.disk.used, room.arriving.used, body.isInMemory], [0, 0, false]);
+  assert.deepEqual([room.disk.used, room.memory.used, body.isInMemory], [0, 0, false]);
 });
 
 test('held body, a disk that is full or cannot be written leaves it in memory', async (context) => {
@@ -166,6 +166,6 @@ test('held body, a disk that is full or cannot be written leaves it in memory', 
     assert.equal(body.isInMemory, true);
     assert.ok((await sentOf(body)).equals(sent));
     await body.release();
-    assert.deepEqual([room.disk.used, room.arriving.used], [0, 0]);
+    assert.deepEqual([room.disk.used, room.memory.used], [0, 0]);
   }
 });
