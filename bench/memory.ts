@@ -122,12 +122,13 @@ async function run(origin: Origin, load: Load): Promise<Target[]> {
     await origin.set({ isHolding: false });
     const good = (await Promise.all(answers)).filter(Boolean).length;
     const p99Ms = quantile(reads.latenciesMs, 0.99);
+    const kibEach = (heldBytes - coldBytes) / 1024 / load.requests;
     const megabytes = (bytes: number) => (bytes / 1024 ** 2).toFixed(0);
     return [
       {
         what: `memory of the service, ${load.name} waiting at once`,
         target: `<= ${megabytes(load.mostBytes)} MB`,
-        reached: `${megabytes(peakBytes)} MB at most (${megabytes(coldBytes)} idle, ${megabytes(heldBytes)} while they wait)`,
+        reached: `${megabytes(peakBytes)} MB at most (${megabytes(coldBytes)} idle, ${megabytes(heldBytes)} while they wait, ${kibEach.toFixed(0)} KB for each)`,
         isMet: queued > 0 && peakBytes <= load.mostBytes,
       },
       {

@@ -51,22 +51,23 @@ export function watchedAttempt(passage: Passage, lease: Lease, token: string): P
   return traced(
     traceChannels.upstream,
     (): UpstreamMessage => ({ ...stepOf(passage), account: lease.account.name }),
-    async (message) => {
-      if (!message) return await attempt(passage, lease, token);
-      const { traceparent } = message;
-      const { request } = passage;
-      const told: Passage =
-        traceparent === undefined
-          ? passage
-          : { ...passage, request: { ...request, headers: { ...request.headers, traceparent } } };
-      const last = await attempt(told, lease, token);
-      message.baseUrl = last.baseUrl;
-      message.status = last.status;
-      message.failure = last.failure?.kind;
-      message.wasSent = last.sentMs !== undefined;
-      return last;
-    },
+    (message) => (message ? toldAttempt(message, passage, lease, token) : attempt(passage, lease, token)),
   );
+}
+
+async function toldAttempt(message: UpstreamMessage, passage: Passage, lease: Lease, token: string): Promise<Attempt> {
+  const { traceparent } = message;
+  const { request } = passage;
+  const told: Passage =
+    traceparent === undefined
+      ? passage
+      : { ...passage, request: { ...request, headers: { ...request.headers, traceparent } } };
+  const last = await attempt(told, lease, token);
+  message.baseUrl = last.baseUrl;
+  message.status = last.status;
+  message.failure = last.failure?.kind;
+  message.wasSent = last.sentMs !== undefined;
+  return last;
 }
 
 /** {@link conclude}. */
@@ -82,12 +83,14 @@ function queued(passage: Passage, wait: () => Promise<Lease>): Promise<Lease> {
   return traced(
     traceChannels.queue,
     (): QueueMessage => ({ ...stepOf(passage), slot: passage.request.slot }),
-    async (message) => {
-      const lease = await wait();
-      if (message) message.account = lease.account.name;
-      return lease;
-    },
+    (message) => (message ? toldLease(message, wait()) : wait()),
   );
+}
+
+async function toldLease(message: QueueMessage, waiting: Promise<Lease>): Promise<Lease> {
+  const lease = await waiting;
+  message.account = lease.account.name;
+  return lease;
 }
 
 /** Expected wait of a request that has just come to wait, for one request a second at most. */

@@ -14,10 +14,10 @@ function setUp({ mock }: TestContext) {
         return now.running;
       },
     },
-    gc: (async () => {
+    gc: async () => {
       now.collections += 1;
       now.cpuUs += 150_000;
-    }) as unknown as NodeJS.GCFunction,
+    },
     cpuUs: () => now.cpuUs,
     heapBytes: () => now.heapBytes,
   });
