@@ -157,7 +157,7 @@ function isWebPage(headers: IncomingHttpHeaders): boolean {
 
 /** What the send says about the host. Refusals and clients' own faults show that it works. */
 function hostVerdict({ ruling, failure }: SendResult): HostVerdict {
-  if (failure?.kind === 'aborted') return 'none';
+  if (failure?.kind === 'aborted' || failure?.kind === 'body_lost') return 'none';
   switch (ruling.account) {
     case 'suspect':
       return 'failure';

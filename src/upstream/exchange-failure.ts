@@ -62,7 +62,8 @@ export function classifyFailure(
   { wasSent, hasHead }: { wasSent: boolean; hasHead: boolean },
 ): ExchangeFailure {
   if (error instanceof ExchangeAborted) return { kind: error.kind, wasSent, hasHead, code: error.kind };
-  if (error instanceof BodyLost) return { kind: 'body_lost', wasSent, hasHead, code: errorCode(error.cause) };
+  // NovelAI begins nothing before it has the whole request.
+  if (error instanceof BodyLost) return { kind: 'body_lost', wasSent: false, hasHead, code: errorCode(error.cause) };
   const code = errorCode(error);
   const kind = KIND_BY_CODE[code] ?? (TLS_CODE.test(code) ? 'tls' : wasSent ? 'reset' : 'refused');
   return { kind: wasSent && kind !== 'reset' ? 'reset' : kind, wasSent, hasHead, code };

@@ -20,8 +20,8 @@ export interface FakeCall {
   data(chunk: Buffer | string): Promise<void>;
   end(): Promise<void>;
   answer(answer: FakeAnswer): Promise<void>;
-  /** Breaks the connection after the request was sent. */
-  reset(): Promise<void>;
+  /** Breaks the connection after the request was sent; with `error`, by what undici was given. */
+  reset(error?: Error): Promise<void>;
 }
 
 /** Answers a request by itself, lets it wait for the test (undefined), or fails to connect. */
@@ -87,7 +87,7 @@ export class FakeNovelai extends Dispatcher {
         step(() => handler.onResponseStart?.(controller, status, headers, '')),
       data: (chunk) => step(() => handler.onResponseData?.(controller, Buffer.from(chunk))),
       end: () => over(() => handler.onResponseEnd?.(controller, {})),
-      reset: () => over(() => handler.onResponseError?.(controller, coded('ECONNRESET'))),
+      reset: (error = coded('ECONNRESET')) => over(() => handler.onResponseError?.(controller, error)),
       async answer({ status, headers = {}, body = '' }) {
         const chunks = Array.isArray(body) ? body : [body as string | Buffer];
         await call.head(status, { 'transfer-encoding': 'chunked', ...headers });

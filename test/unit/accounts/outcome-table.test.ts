@@ -58,8 +58,9 @@ test('table, no connection: nothing reached NovelAI, another host', () => {
 });
 
 test('table, an end from this side tells nothing of the account', () => {
-  for (const wasSent of [false, true])
-    assert.deepEqual(failure('aborted', wasSent), { account: 'untouched', action: 'fail' });
+  for (const kind of ['aborted', 'body_lost'] as const)
+    for (const wasSent of [false, true])
+      assert.deepEqual(failure(kind, wasSent), { account: 'untouched', action: 'fail' }, kind);
 });
 
 test('table, nothing that may have been charged is ever ruled to be sent again (I2)', () => {

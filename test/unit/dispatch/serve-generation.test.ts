@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { GenerationRequest } from '../../../src/dispatch/generation-request.ts';
 import { serveGeneration } from '../../../src/dispatch/serve-generation.ts';
 import { settle } from '../../support/fake-clock.ts';
+import { BodyLost } from '../../../src/upstream/exchange-failure.ts';
 import { DispatchUnderTest, PAID_WORK, watch } from '../../support/dispatch-under-test.ts';
 import { subscriptionAnswer, type FakeCall, type FakeNovelai } from '../../support/fake-novelai.ts';
 
@@ -303,6 +304,18 @@ test('a break before the answer is 502 and not sent again; one in its middle cut
     assert.equal(sent(a.novelai), 1);
     assert.equal(a.account.availability('image').state, 'cooling', 'NovelAI may still be generating (I1)');
   }
+});
+
+test('a body that cannot be read to its end is a fault of this service: nothing was asked for, and the account is free', async () => {
+  const all = new DispatchUnderTest();
+  const a = await all.add('a', RICH);
+  const served = await serve(all, { work: PAID_WORK });
+  await generations(a.novelai)[0]!.reset(new BodyLost(new Error('made up: the disk fails')));
+  await settle(6);
+  assert.equal(served.sink.refusal?.code, 'proxy_internal');
+  assertOneEnd(all, served, 'failed_gateway');
+  assert.equal(sent(a.novelai), 1);
+  assert.equal(a.account.availability('image').state, 'ready');
 });
 
 test('a timeout is 504 and not sent again (I2)', async () => {

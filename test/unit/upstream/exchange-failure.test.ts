@@ -1,7 +1,7 @@
 // Tests of the kinds of failure: each error code to the kind that leads to the right action.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classifyFailure, ExchangeAborted } from '../../../src/upstream/exchange-failure.ts';
+import { BodyLost, classifyFailure, ExchangeAborted } from '../../../src/upstream/exchange-failure.ts';
 
 const UNSENT = { wasSent: false, hasHead: false };
 const SENT = { wasSent: true, hasHead: false };
@@ -58,4 +58,9 @@ test('failure, whatever is thrown has a code for the log', () => {
     [Object.assign(new Error('x'), { code: 7 }), 'Error'],
   ] as const)
     assert.equal(classifyFailure(error, UNSENT).code, code);
+});
+
+test('failure, a body that could not be read to its end never reached NovelAI as a request (I2)', () => {
+  const failure = classifyFailure(new BodyLost(coded('EIO')), SENT);
+  assert.deepEqual(failure, { kind: 'body_lost', wasSent: false, hasHead: false, code: 'EIO' });
 });

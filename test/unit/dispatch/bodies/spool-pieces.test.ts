@@ -101,7 +101,29 @@ test('spool pieces, a file that cannot be read any more ends the exchange as a l
   });
   await seen.ended;
   assert.deepEqual(seen.steps, ['sent', 'failure body_lost']);
-  assert.equal(seen.failure?.wasSent, true);
+  assert.equal(seen.failure?.wasSent, false);
+});
+
+test('spool pieces, an answer that comes before the whole body is taken is the answer, and the next request goes on', async (context) => {
+  const pieces = new SpoolPieces(await spooled(context, made(5 * KIB * KIB)));
+  const host = await startRawServer(
+    context,
+    () => undefined,
+    (socket) => {
+      socket.once('data', () => {
+        socket.pause();
+        socket.write('HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno');
+      });
+    },
+  );
+  const dispatcher = agent(context);
+  for (let send = 0; send < 3; send += 1) {
+    const seen = start(dispatcher, host.url, { body: pieces });
+    await seen.ended;
+    assert.deepEqual(seen.steps, ['sent', 'head 400', 'data', 'end']);
+    assert.equal(seen.body, 'no');
+  }
+  assert.equal(host.sockets.length, 3);
 });
 
 function digest(bytes: Buffer | undefined): string {
