@@ -104,11 +104,11 @@ async function effectOn(
   return deps.blame.isRequestsFault({ shape, digest }, accountName) ? 'untouched' : ruling.account;
 }
 
-/** Equal for equal bodies; of a request without one, what it asks for. */
+/** Equal for equal bodies. A request without one, or whose body the disk does not give back, is known by what it asks for. */
 async function digestOf({ method, path, body }: RelayedRequest): Promise<string> {
-  const hash = createHash('sha256');
-  await body?.look((bytes) => void hash.update(bytes));
-  return (body ? hash : hash.update(`${method} ${path}`)).digest('base64');
+  const hash = createHash('sha256').update(`${method} ${path}`);
+  await body?.look((bytes) => void hash.update(bytes)).catch(() => undefined);
+  return hash.digest('base64');
 }
 
 /** Reads `Retry-After` in seconds; the date form is not used by NovelAI. */
