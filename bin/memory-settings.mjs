@@ -8,8 +8,20 @@
  */
 export const MEMORY_FLAGS = ['--expose-gc', '--max-semi-space-size=4'];
 
+/**
+ * What is as large as this is taken from the system one by one and goes back as soon as it is free. V8 compiles in pieces of 32 KB, and
+ * answers come in pieces of 64: taken from glibc's heap, as pieces below 128 KB are by default, they leave holes that are never
+ * given back, 70 MB of them under load. Answers of 1.5 MB cost a quarter more CPU time for it, smaller ones nothing.
+ */
+const OWN_PAGES_BYTES = 32 * 1024;
+const TRIM_BYTES = 128 * 1024;
+
 /** Gives this process's environment, with glibc told to hand freed memory back to the system rather than to hold on to it. */
 export function memoryEnvironment() {
-  const bytes = String(128 * 1024);
-  return { MALLOC_TRIM_THRESHOLD_: bytes, MALLOC_MMAP_THRESHOLD_: bytes, MALLOC_ARENA_MAX: '2', ...process.env };
+  return {
+    MALLOC_TRIM_THRESHOLD_: String(TRIM_BYTES),
+    MALLOC_MMAP_THRESHOLD_: String(OWN_PAGES_BYTES),
+    MALLOC_ARENA_MAX: '2',
+    ...process.env,
+  };
 }
