@@ -42,7 +42,7 @@ test('idle memory, given back once after the start, and not again while there is
   assert.equal(now.collections, 1);
 });
 
-test('idle memory, given back again after work, but not during it', async (context) => {
+test('idle memory, given back again long after work, but not in a pause of it', async (context) => {
   const { now, pass } = setUp(context);
   await pass(6);
   assert.equal(now.collections, 1);
@@ -51,7 +51,12 @@ test('idle memory, given back again after work, but not during it', async (conte
   await pass(60);
   assert.equal(now.collections, 1);
   now.running = 0;
-  await pass(6);
+  await pass(500);
+  assert.equal(now.collections, 1);
+  await pass(3, 200_000);
+  await pass(500);
+  assert.equal(now.collections, 1);
+  await pass(200);
   assert.equal(now.collections, 2);
 });
 
