@@ -48,7 +48,10 @@ export class ArrivingBody {
   /** Everything has come. */
   async end(): Promise<HeldBody> {
     await this.#writing;
-    const options = { room: this.#room, memoryBytes: this.#takenBytes };
+    const spareBytes = Math.max(this.#takenBytes - this.#sizeBytes, 0);
+
+    this.#room.memory.giveBack(spareBytes);
+    const options = { room: this.#room, memoryBytes: this.#takenBytes - spareBytes };
     if (this.#file) return HeldBody.inFile(this.#file, options);
     if (this.#memory) return HeldBody.of(trimmed(this.#memory, this.#sizeBytes), options);
     const [only] = this.#pieces;

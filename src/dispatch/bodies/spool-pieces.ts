@@ -24,16 +24,16 @@ export class SpoolPieces implements BodyPieces {
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
     const pieceBytes = Math.ceil(this.sizeBytes / Math.ceil(this.sizeBytes / SMALL_BODY_BYTES));
     const memory = Buffer.allocUnsafeSlow(pieceBytes);
-    let leastBytes = pieceBytes;
+    let lastBytes = pieceBytes;
     for (let atBytes = 0; atBytes < this.sizeBytes; atBytes += pieceBytes) {
       const piece = memory.subarray(0, Math.min(pieceBytes, this.sizeBytes - atBytes));
-      leastBytes = piece.length;
+      lastBytes = piece.length;
       await this.#file.readInto(piece, atBytes).catch((cause: unknown) => {
         throw new BodyLost(cause);
       });
       yield piece;
     }
     // Of a sending that broke off, the system may still have some: V8 then frees the memory in its own time.
-    if (leastBytes >= getDefaultHighWaterMark(false)) freeBuffer(memory);
+    if (lastBytes >= getDefaultHighWaterMark(false)) freeBuffer(memory);
   }
 }

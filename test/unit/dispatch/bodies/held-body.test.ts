@@ -11,6 +11,7 @@ import type { BodyRoom } from '../../../../src/dispatch/bodies/body-room.ts';
 import type { HeldBody } from '../../../../src/dispatch/bodies/held-body.ts';
 import { Budget } from '../../../../src/lib/budget.ts';
 import { Gate } from '../../../../src/lib/gate.ts';
+import { madeBytes } from '../../../support/made-bytes.ts';
 
 const KIB = 1024;
 
@@ -23,12 +24,6 @@ function newRoom(context: TestContext, { diskBytes = 1e9, memoryBytes = 1e9 } = 
     memory: new Budget(memoryBytes),
     looking: new Gate(KIB * KIB),
   };
-}
-
-function made(sizeBytes: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  for (let at = 0; at < sizeBytes; at += 1) bytes[at] = (at * 31 + (at >> 8)) & 0xff;
-  return bytes;
 }
 
 async function arrive(room: BodyRoom, pieces: readonly Buffer[], expectedBytes?: number): Promise<HeldBody> {
@@ -65,7 +60,7 @@ test('arriving body, any pieces: whole, in memory or past it in a file, and at i
         const room = newRoom(context, { memoryBytes, diskBytes });
         // Another one holds some memory, so that this one is not alone.
         room.memory.tryTake(1, { isForced: true });
-        const pieces = sizes.map((size, index) => made(size).fill(index + 1, 0, 1));
+        const pieces = sizes.map((size, index) => madeBytes(size).fill(index + 1, 0, 1));
         const sent = Buffer.concat(pieces);
         const body = await arrive(room, pieces, isAnnounced ? sent.length : undefined);
         seen[body.isInMemory ? 'memory' : 'file'] += 1;
@@ -83,9 +78,9 @@ test('arriving body, any pieces: whole, in memory or past it in a file, and at i
 
 test('arriving body, one that comes alone stays in memory whatever its size; a second one does not', async (context) => {
   const room = newRoom(context, { memoryBytes: 100 * KIB });
-  const alone = await arrive(room, [made(900 * KIB)]);
+  const alone = await arrive(room, [madeBytes(900 * KIB)]);
   assert.equal(alone.isInMemory, true);
-  const second = await arrive(room, [made(900 * KIB)]);
+  const second = await arrive(room, [madeBytes(900 * KIB)]);
   assert.equal(second.isInMemory, false);
   await Promise.all([alone.release(), second.release()]);
   assert.deepEqual([room.disk.used, room.memory.used], [0, 0]);
@@ -94,7 +89,7 @@ test('arriving body, one that comes alone stays in memory whatever its size; a s
 test('arriving body, takes no more memory than twice what has come, whatever is announced', async (context) => {
   const room = newRoom(context);
   const arriving = new ArrivingBody(room, 30e6);
-  await arriving.add(made(300 * KIB));
+  await arriving.add(madeBytes(300 * KIB));
   assert.ok(room.memory.used > 0 && room.memory.used <= 600 * KIB, `${room.memory.used}`);
   await arriving.discard();
   assert.equal(room.memory.used, 0);
@@ -102,7 +97,7 @@ test('arriving body, takes no more memory than twice what has come, whatever is 
 
 test('held body, a large one leaves memory when it waits, and is sent from its file as often as is wanted', async (context) => {
   const room = newRoom(context);
-  const sent = made(700 * KIB);
+  const sent = madeBytes(700 * KIB);
   const body = await arrive(room, [sent]);
   for (let send = 0; send < 3; send += 1) {
     await wait(body);
@@ -122,19 +117,22 @@ test('held body, a large one leaves memory when it waits, and is sent from its f
 
 test('held body, a small one, and one that never waits, touch no disk', async (context) => {
   const room = newRoom(context);
-  const small = await arrive(room, [made(256 * KIB)]);
+  const small = await arrive(room, [madeBytes(256 * KIB)]);
   small.rest();
-  const large = await arrive(room, [made(700 * KIB)]);
+  const large = await arrive(room, [madeBytes(700 * KIB)]);
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.deepEqual([small.isInMemory, large.isInMemory, room.disk.used], [true, true, 0]);
   large.forSending();
   large.putBack();
   assert.equal(large.isInMemory, true);
+  assert.equal(room.memory.used, large.sizeBytes, 'it counts as long as its request does');
+  await large.release();
+  assert.equal(room.memory.used, 0);
 });
 
 test('held body, sent while it is being written: the bytes stay valid', async (context) => {
   const room = newRoom(context);
-  const sent = made(4000 * KIB);
+  const sent = madeBytes(4000 * KIB);
   const body = await arrive(room, [sent]);
   body.rest();
   const bytes = await sentOf(body);
@@ -147,7 +145,7 @@ test('held body, sent while it is being written: the bytes stay valid', async (c
 
 test('held body, released while it is being written gives the disk back', async (context) => {
   const room = newRoom(context);
-  const body = await arrive(room, [made(4000 * KIB)]);
+  const body = await arrive(room, [madeBytes(4000 * KIB)]);
   body.rest();
   await body.release();
   await new Promise((resolve) => setTimeout(resolve, 100));
@@ -155,7 +153,7 @@ test('held body, released while it is being written gives the disk back', async 
 });
 
 test('held body, a disk that is full or cannot be written leaves it in memory', async (context) => {
-  const sent = made(700 * KIB);
+  const sent = madeBytes(700 * KIB);
   const full = newRoom(context, { diskBytes: 100 * KIB });
   // No folder can be made where a file is.
   const unusable = { ...newRoom(context), dir: fileURLToPath(import.meta.url) };

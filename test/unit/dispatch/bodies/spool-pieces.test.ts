@@ -9,6 +9,7 @@ import { newBodyRoom } from '../../../../src/dispatch/bodies/body-room.ts';
 import { SpoolFile } from '../../../../src/dispatch/bodies/spool-file.ts';
 import { SpoolPieces } from '../../../../src/dispatch/bodies/spool-pieces.ts';
 import { agent, OK, start } from '../../../support/exchange-under-test.ts';
+import { madeBytes } from '../../../support/made-bytes.ts';
 import { startRawServer } from '../../../support/raw-server.ts';
 
 const KIB = 1024;
@@ -23,12 +24,6 @@ async function spooled(context: TestContext, bytes: Buffer): Promise<SpoolFile> 
   });
   await file.append(bytes);
   return file;
-}
-
-function made(sizeBytes: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  for (let at = 0; at < sizeBytes; at += 1) bytes[at] = (at * 31 + (at >> 8) + (at >> 16)) & 0xff;
-  return bytes;
 }
 
 /** A host that stops reading after every piece for a moment, and answers when `sizeBytes` of a body have come. */
@@ -58,7 +53,7 @@ async function startSlowReader(context: TestContext, sizeBytes: number) {
 
 test('spool pieces, whole and with a length at a host that reads slowly, again and again', async (context) => {
   for (const sizeBytes of [256 * KIB + 1, 1000 * KIB, 5 * KIB * KIB]) {
-    const bytes = made(sizeBytes);
+    const bytes = madeBytes(sizeBytes);
     const pieces = new SpoolPieces(await spooled(context, bytes));
     const host = await startSlowReader(context, sizeBytes);
     const dispatcher = agent(context);
@@ -76,7 +71,7 @@ test('spool pieces, whole and with a length at a host that reads slowly, again a
 test('spool pieces, no piece is so small that a connection takes it without a wait, and all lie in one memory', async (context) => {
   for (const sizeBytes of [256 * KIB + 1, 512 * KIB + 1, 1000 * KIB]) {
     const memories = new Set<ArrayBufferLike>();
-    for await (const piece of new SpoolPieces(await spooled(context, made(sizeBytes)))) {
+    for await (const piece of new SpoolPieces(await spooled(context, madeBytes(sizeBytes)))) {
       assert.ok(piece.length > 64 * KIB && piece.length <= 256 * KIB, `${piece.length}`);
       memories.add(piece.buffer);
     }
@@ -85,7 +80,7 @@ test('spool pieces, no piece is so small that a connection takes it without a wa
 });
 
 test('spool pieces, a file that cannot be read any more ends the exchange as a lost body', async (context) => {
-  const file = await spooled(context, made(1000 * KIB));
+  const file = await spooled(context, madeBytes(1000 * KIB));
   const pieces = new SpoolPieces(file);
   const server = await startRawServer(context, () => undefined);
   const seen = start(agent(context), server.url, {
@@ -105,7 +100,7 @@ test('spool pieces, a file that cannot be read any more ends the exchange as a l
 });
 
 test('spool pieces, an answer that comes before the whole body is taken is the answer, and the next request goes on', async (context) => {
-  const pieces = new SpoolPieces(await spooled(context, made(5 * KIB * KIB)));
+  const pieces = new SpoolPieces(await spooled(context, madeBytes(5 * KIB * KIB)));
   const host = await startRawServer(
     context,
     () => undefined,
