@@ -49,7 +49,6 @@ export class ArrivingBody {
   async end(): Promise<HeldBody> {
     await this.#writing;
     const spareBytes = Math.max(this.#takenBytes - this.#sizeBytes, 0);
-
     this.#room.memory.giveBack(spareBytes);
     const options = { room: this.#room, memoryBytes: this.#takenBytes - spareBytes };
     if (this.#file) return HeldBody.inFile(this.#file, options);
