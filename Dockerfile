@@ -1,4 +1,4 @@
-# The service as a container: compiled, production packages only, an ordinary user, and a root file system that may be read-only.
+# The service as a container: bundled, production packages only, an ordinary user, and a root file system that may be read-only.
 # Build and run it with deploy/compose.yaml; docs/operations.md explains both.
 ARG NODE_IMAGE=node:24-slim
 
@@ -13,7 +13,6 @@ FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json ./
 COPY bin bin
 COPY scripts scripts
 COPY src src

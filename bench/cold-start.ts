@@ -1,18 +1,17 @@
 // The cold start bench: from starting the process to the first /readyz that says yes, login included, and what the idle service then
 // holds in memory; from a clone by `npm start`, by its command, and as the built package. `node bench/cold-start.ts`. Exits with 1
 // on a missed aim. Linux only.
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { newClientToken } from '../src/lib/random-text.ts';
 import { call } from '../test/support/http-client.ts';
 import { startSimulatorProcess, type SimulatorProcess } from '../test/support/simulator-process.ts';
 import { madeUpAccounts } from '../test/support/stack.ts';
 import { freePort } from './peers/peers.ts';
+import { clone, COMMAND, install } from './support/installation.ts';
 import { machineDescription, publishOthers, watchOthers } from './support/machine.ts';
 import { processTree, rssBytesOf } from './support/process-figures.ts';
 import { median, report, type Target } from './targets.ts';
@@ -23,28 +22,11 @@ const MOST_START_MS = 1000;
 const MOST_IDLE_BYTES = 120 * 1024 ** 2;
 const START_LIMIT_MS = 30_000;
 const POLL_MS = 5;
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 interface Installation {
   name: string;
   dir: string;
   command: readonly [string, ...string[]];
-}
-
-/** A folder that looks like a clone, so that nothing of this one's settings, data and logs is used. */
-function clone(dir: string): void {
-  mkdirSync(dir, { recursive: true });
-  copyFileSync(join(ROOT, 'package.json'), join(dir, 'package.json'));
-  for (const name of ['bin', 'src', 'simulator']) cpSync(join(ROOT, name), join(dir, name), { recursive: true });
-  symlinkSync(join(ROOT, 'node_modules'), join(dir, 'node_modules'));
-}
-
-/** What `npm run build` and an installation give. */
-function install(dir: string): void {
-  clone(dir);
-  for (const name of ['src', 'simulator']) rmSync(join(dir, name), { recursive: true });
-  const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
-  execFileSync(process.execPath, [tsc, '--project', join(ROOT, 'tsconfig.build.json'), '--outDir', join(dir, 'dist')]);
 }
 
 /** Starts the service once. Gives how long it took, and its memory when it has been idle for a while (0 when not asked for). */
@@ -102,7 +84,7 @@ try {
   const othersDid = watchOthers();
   clone(join(dir, 'clone'));
   install(join(dir, 'package'));
-  const command = [process.execPath, 'bin/novelai-proxy.mjs', 'serve'] as const;
+  const command = [process.execPath, COMMAND, 'serve'] as const;
   const installations: Installation[] = [
     { name: 'npm start, from source', dir: join(dir, 'clone'), command: ['npm', 'start', '--silent'] },
     { name: 'command, from source', dir: join(dir, 'clone'), command },

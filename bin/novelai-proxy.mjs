@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The `novelai-proxy` command: starts src/main.ts (in a clone) or its compiled form (where installed) on Node >= 24.
+// The `novelai-proxy` command: starts src/main.ts (in a clone) or what was built of it (where installed) on Node >= 24.
 import { existsSync } from 'node:fs';
 import module from 'node:module';
 import { homedir } from 'node:os';
@@ -10,8 +10,8 @@ import { memoryEnvironment, MEMORY_FLAGS } from './memory-settings.mjs';
 
 const self = fileURLToPath(import.meta.url);
 const source = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const compiled = fileURLToPath(new URL('../dist/src/main.js', import.meta.url));
-const main = existsSync(source) ? source : compiled;
+const built = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const main = existsSync(source) ? source : built;
 /** By then everything that a start needs has been compiled. */
 const CACHE_WRITE_MS = 5000;
 

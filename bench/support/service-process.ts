@@ -1,14 +1,14 @@
-// The service as a user runs it, as a process of its own, before an origin: everything on, its output in a file.
+// The service as it is installed, as a process of its own, before an origin: everything on, its output in a file.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { newClientToken } from '../../src/lib/random-text.ts';
 import { call } from '../../test/support/http-client.ts';
 import { madeUpAccounts } from '../../test/support/stack.ts';
 import { freePort } from '../peers/peers.ts';
+import { COMMAND, install, ROOT } from './installation.ts';
 
 export interface ServiceProcess {
   pid: number;
@@ -28,13 +28,26 @@ export interface ServiceOptions {
   environment?: Readonly<Record<string, string>>;
   /** For Node itself, before the script. */
   nodeArguments?: readonly string[];
+  /** Runs this clone's source, whose modules a bench may reach into; what is installed otherwise. */
+  isFromSource?: boolean;
 }
 
-const MAIN = fileURLToPath(new URL('../../bin/novelai-proxy.mjs', import.meta.url));
 const START_LIMIT_MS = 60_000;
 /** Where the service leaves a CPU profile when it ends; none without it. */
 const profileDir = process.env['BENCH_PROFILE'];
 const PROFILING = profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`];
+
+let packageDir: string | undefined;
+
+/** Builds the package once for all the services of a bench. */
+function installed(): string {
+  if (packageDir !== undefined) return packageDir;
+  const dir = mkdtempSync(join(tmpdir(), 'bench-package-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  install(dir);
+  packageDir = dir;
+  return dir;
+}
 
 /** Starts it; resolves when all its accounts can serve. */
 export async function startService({
@@ -42,6 +55,7 @@ export async function startService({
   accounts,
   environment = {},
   nodeArguments = [],
+  isFromSource = false,
 }: ServiceOptions): Promise<ServiceProcess> {
   const dir = mkdtempSync(join(tmpdir(), 'bench-service-'));
   const token = newClientToken();
@@ -49,22 +63,26 @@ export async function startService({
   const port = await freePort();
   const address = `http://127.0.0.1:${port}`;
   const output = openSync(join(dir, 'output'), 'w');
-  const child = spawn(process.execPath, [...PROFILING, ...nodeArguments, MAIN, 'serve'], {
-    cwd: dir,
-    stdio: ['ignore', output, 'inherit'],
-    env: {
-      PORT: String(port),
-      SERVER_TOKENS: `program:${token},watcher:${watcherToken}`,
-      NOVELAI_ACCOUNTS: JSON.stringify(
-        madeUpAccounts(accounts).map(({ email, password }) => ({ name: email, email, password })),
-      ),
-      NOVELAI_IMAGE_URL: upstream,
-      NOVELAI_TEXT_URL: upstream,
-      NOVELAI_API_URL: upstream,
-      SHUTDOWN_TIMEOUT: '5s',
-      ...environment,
+  const child = spawn(
+    process.execPath,
+    [...PROFILING, ...nodeArguments, join(isFromSource ? ROOT : installed(), COMMAND), 'serve'],
+    {
+      cwd: dir,
+      stdio: ['ignore', output, 'inherit'],
+      env: {
+        PORT: String(port),
+        SERVER_TOKENS: `program:${token},watcher:${watcherToken}`,
+        NOVELAI_ACCOUNTS: JSON.stringify(
+          madeUpAccounts(accounts).map(({ email, password }) => ({ name: email, email, password })),
+        ),
+        NOVELAI_IMAGE_URL: upstream,
+        NOVELAI_TEXT_URL: upstream,
+        NOVELAI_API_URL: upstream,
+        SHUTDOWN_TIMEOUT: '5s',
+        ...environment,
+      },
     },
-  });
+  );
   // A bench that dies takes it along.
   const onExit = () => child.kill('SIGKILL');
   process.once('exit', onExit);

@@ -38,10 +38,12 @@ export async function openField({ peers, variants = [] }: FieldOptions = {}): Pr
   const dir = mkdtempSync(join(tmpdir(), 'bench-'));
   const origin = await startOrigin();
   const { ways, missing } = await startPeers(Number(new URL(origin.address).port), dir, peers);
-  const service = await startService({ upstream: origin.address, accounts: ACCOUNTS });
+  // From source, all of them: a variant changes modules of it.
+  const common = { upstream: origin.address, accounts: ACCOUNTS, isFromSource: true };
+  const service = await startService(common);
   const services: Way[] = [wayThrough(OURS, service)];
   for (const { name, ...options } of variants)
-    services.push(wayThrough(name, await startService({ upstream: origin.address, accounts: ACCOUNTS, ...options })));
+    services.push(wayThrough(name, await startService({ ...common, ...options })));
   const straight: Way = { name: DIRECT, base: origin.address, headers: {}, stop: () => Promise.resolve() };
   const all = [straight, ...ways, ...services];
   return {

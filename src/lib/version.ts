@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 function readVersion(): string {
-  // One folder further up when compiled into dist/.
-  for (const path of ['../../package.json', '../../../package.json'])
+  // First from dist/, where everything is bundled, then from here.
+  for (const path of ['../package.json', '../../package.json'])
     try {
       const json: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
       if (typeof json === 'object' && json !== null && 'version' in json) return String(json.version);
