@@ -6,8 +6,22 @@ import { rolldown } from 'rolldown';
 
 const root = resolve(import.meta.dirname, '..');
 
-/** Loaded only where they are needed, and not there at all where they are optional. */
-const LEFT_OUT = [/^sharp$/, /^pino-pretty$/, /^@opentelemetry\//, /^pg-native$/];
+/** Loaded only where they are needed, if ever, and not there at all where they are optional. */
+const LEFT_OUT = [/^sharp$/, /^pino-pretty$/, /^@opentelemetry\//, /^pg-native$/, /^@fastify\/.*-compiler$/];
+
+/** One character beyond ASCII in a file, and V8 keeps all of its text with two bytes for each. */
+const ascii = {
+  name: 'ascii',
+  // After the minifier, which writes characters out.
+  generateBundle(_options, bundle) {
+    for (const chunk of Object.values(bundle))
+      if (chunk.type === 'chunk') chunk.code = chunk.code.replace(/[^\0-\x7f]/g, escaped);
+  },
+};
+
+function escaped(unit) {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
 
 /** Writes the bundle into this folder, in the place of what it held. */
 async function build(dir) {
@@ -17,6 +31,7 @@ async function build(dir) {
     cwd: root,
     platform: 'node',
     external: LEFT_OUT,
+    plugins: [ascii],
     onLog: (_level, log) => {
       throw new Error(log.message);
     },

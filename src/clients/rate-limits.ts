@@ -20,7 +20,8 @@ const ROUNDING = 1e-9;
  */
 export class RateLimits {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
-  readonly #buckets = new LRUCache<string, Bucket>({ max: MOST_BUCKETS });
+  /** Its room is taken at once, some megabytes, and most services limit nobody. */
+  #buckets: LRUCache<string, Bucket> | undefined;
 
   constructor({ clock }: { clock: Pick<Clock, 'monotonicMs'> }) {
     this.#clock = clock;
@@ -31,13 +32,14 @@ export class RateLimits {
     if (requestsPerMinute === null) return undefined;
     const nowMs = this.#clock.monotonicMs();
     const refillMs = MINUTE_MS / requestsPerMinute;
-    const before = this.#buckets.get(id);
+    const buckets = (this.#buckets ??= new LRUCache({ max: MOST_BUCKETS }));
+    const before = buckets.get(id);
     const tokens = Math.min(
       before ? before.tokens + (nowMs - before.atMs) / refillMs : requestsPerMinute,
       requestsPerMinute,
     );
     const isGranted = tokens >= 1 - ROUNDING;
-    this.#buckets.set(id, { tokens: isGranted ? tokens - 1 : tokens, atMs: nowMs });
+    buckets.set(id, { tokens: isGranted ? tokens - 1 : tokens, atMs: nowMs });
     return isGranted ? undefined : Math.max(Math.ceil((1 - ROUNDING - tokens) * refillMs), 1);
   }
 }

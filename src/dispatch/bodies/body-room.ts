@@ -16,8 +16,8 @@ export interface BodyRoom {
 /** A body up to here stays in memory: a file would cost more than it spares. */
 export const SMALL_BODY_BYTES = 256 * 1024;
 
-const MEMORY_BYTES = 8 * 1024 ** 2;
-const LOOKING_BYTES = 4 * 1024 ** 2;
+const MEMORY_BYTES = 4 * 1024 ** 2;
+const LOOKING_BYTES = 2 * 1024 ** 2;
 /** A full queue of ordinary pictures. */
 const DISK_BYTES = 16 * 1024 ** 3;
 
