@@ -31,6 +31,13 @@ const sendQuery = prepareQuery((db, slots: { id: string; account: string; atMs: 
     .returning(MOVED_COLUMNS),
 );
 
+const priceQuery = prepareQuery((db, slots: { id: string; quotedAnlas: number; balanceAnlas: number | null }) =>
+  db
+    .updateTable('attempts')
+    .set({ quoted_anlas: slots.quotedAnlas, balance_before_anlas: slots.balanceAnlas })
+    .where('id', '=', slots.id),
+);
+
 /**
  * @throws {BudgetRefused} when the account's price is above what was reserved and the budget has not enough left.
  * @throws {LedgerError} when the attempt is not reserved.
@@ -43,7 +50,7 @@ export async function sendAttempt(step: Ending, attemptId: string, sending: Send
   if (quotedAnlas !== attempt.quoted_anlas) await requote(step, attempt, { quotedAnlas, limits });
   if (quotedAnlas === 0) return;
   const anlas = await reckonAnlas(tx, account, { firstReading: balanceBefore, atMs });
-  await moveAttempt(tx, attemptId, ['sent'], { quoted_anlas: quotedAnlas, balance_before_anlas: anlas ?? null });
+  await priceQuery(tx, { id: attemptId, quotedAnlas, balanceAnlas: anlas ?? null });
 }
 
 /** @throws {LedgerError} when the attempt is not sent. */
