@@ -52,7 +52,8 @@ export class GroupCommit {
     return new Promise<T>((resolve, reject) => {
       const item: Item = { work, isDurable, resolve: (value) => resolve(value as T), reject };
       if (isUrgent) {
-        this.#begin([item]);
+        // Whoever waits for the end of this turn goes along: a commit takes longer than their queries.
+        this.#begin([item, ...this.#queue.splice(0, MAX_BATCH - 1)]);
         return;
       }
       this.#queue.push(item);
@@ -72,7 +73,7 @@ export class GroupCommit {
       // Everything else that this turn of the loop brings joins the same transaction.
       await new Promise((resolve) => setImmediate(resolve));
       // Not waited for: while one batch is on its way to the disk, the next one is already being written.
-      this.#begin(this.#queue.splice(0, MAX_BATCH));
+      if (this.#queue.length > 0) this.#begin(this.#queue.splice(0, MAX_BATCH));
     } while (this.#queue.length > 0);
     this.#running = undefined;
   }
